@@ -1,0 +1,1 @@
+"""Models: embedded, local and endpoint behind one protocol; the guard, and the system made of them."""

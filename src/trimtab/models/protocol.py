@@ -1,0 +1,77 @@
+"""What every model can be asked, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Messages = list[dict[str, str]]
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What this model can do here: score texts, and be trained."""
+
+    loglikelihood: bool
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One generated answer. `error` says why there is none: then `text` is empty and never judged."""
+
+    text: str
+    tokens: int
+    finished: bool
+    error: str | None = None
+    blocked: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """A text to score: `text` after `messages` (chat template), or alone when there are none."""
+
+    text: str
+    messages: Messages = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Sum of log p over the tokens of the text (nats), their number, and whether it was cut to the context."""
+
+    total: float
+    tokens: int
+    truncated: bool = False
+
+    @property
+    def mean(self) -> float:
+        """Nats per token; 0 for an empty text."""
+        return self.total / self.tokens if self.tokens else 0.0
+
+
+class Model(Protocol):
+    """A language model that trimtab can measure."""
+
+    name: str
+    digest: str
+    capabilities: Capabilities
+
+    def generate(
+        self, prompts: Sequence[Messages], *, max_tokens: int, temperature: float = 0.0, seed: int = 0,
+        progress: Progress | None = None,
+    ) -> list[Answer]:
+        """Answer each conversation, in order; `progress` is called with the number newly done."""
+        ...
+
+    def loglikelihood(
+        self, questions: Sequence[Question], *, progress: Progress | None = None
+    ) -> list[Likelihood]:
+        """Score each text, in order; the template and the end-of-turn token are not counted."""
+        ...
+
+
+def user(prompt: str | Messages) -> Messages:
+    """Return a prompt as a conversation: a text becomes one user turn."""
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt

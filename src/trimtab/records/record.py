@@ -1,0 +1,125 @@
+"""The record: one training example with its lineage, and its ids.
+
+`id` is the SHA-256 of the canonical JSON (RFC 8785) of kind and content, `lineage_id` of the id and the
+lineage without its time. Integers that may be large are strings, so that every JSON reader agrees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Any, Literal
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from trimtab import __version__
+
+Kind = Literal["sft", "preference", "pair", "document"]
+Source = Literal["human", "synthetic", "mixed", "unknown"]
+CONTENT: dict[str, tuple[str, ...]] = {
+    "sft": ("messages",),
+    "document": ("messages",),
+    "preference": ("chosen", "rejected"),
+    "pair": ("text_a", "text_b"),
+}
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of `data` as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of the canonical JSON (RFC 8785) of `value`."""
+    return sha256(rfc8785.dumps(value))
+
+
+def _no_surrogates(text: str) -> str:
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError("text holds a lone surrogate and is not valid Unicode")
+    return text
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(_Frozen):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+    _text = field_validator("role", "content")(_no_surrogates)
+
+
+class Lineage(_Frozen):
+    """Where a record comes from. Digests are 64 hex digits; `seed` is a decimal string."""
+
+    generator: str | None = None
+    operator: str | None = None
+    template: str | None = None
+    seed: str = "0"
+    parents: tuple[str, ...] = ()
+    depth: int = 0
+    charter: str | None = None
+    version: str = __version__
+    time: str = ""
+
+
+class Record(_Frozen):
+    """One training example with its lineage (the design's section 6)."""
+
+    kind: Kind
+    messages: tuple[Message, ...] | None = None
+    chosen: tuple[Message, ...] | None = None
+    rejected: tuple[Message, ...] | None = None
+    text_a: str | None = None
+    text_b: str | None = None
+    mechanism: str = ""
+    cell: str = ""
+    source: Source = "unknown"
+    lineage: Lineage = Lineage()
+
+    @field_validator("text_a", "text_b")
+    @classmethod
+    def _text(cls, value: str | None) -> str | None:
+        return None if value is None else _no_surrogates(value)
+
+    @model_validator(mode="after")
+    def _content_fits_kind(self) -> Record:
+        fields = CONTENT[self.kind]
+        missing = [f for f in fields if not getattr(self, f)]
+        extra = [f for fs in CONTENT.values() for f in fs if f not in fields and getattr(self, f) is not None]
+        if missing or extra:
+            raise ValueError(f"a {self.kind} record needs {', '.join(fields)} and nothing else")
+        return self
+
+    def content(self) -> dict[str, Any]:
+        """Return what the id is made of: the content fields of this kind, as JSON values."""
+        return {f: _plain(getattr(self, f)) for f in CONTENT[self.kind]}
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of kind and content."""
+        return digest({"kind": self.kind, **self.content()})
+
+    @cached_property
+    def lineage_id(self) -> str:
+        """SHA-256 of the id and the lineage without its time."""
+        return digest({"id": self.id, "lineage": self.lineage.model_dump(mode="json", exclude={"time"})})
+
+    def row(self) -> dict[str, Any]:
+        """Return the record as one JSON row, ids first."""
+        return {"id": self.id, "lineage_id": self.lineage_id, **self.model_dump(mode="json")}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str) else [m.model_dump() for m in value]
+
+
+def conversation(*turns: str) -> tuple[Message, ...]:
+    """Return messages from alternating user and assistant texts, the user first."""
+    roles = ("user", "assistant")
+    return tuple(Message(role=roles[i % 2], content=t) for i, t in enumerate(turns))

@@ -1,0 +1,1 @@
+"""Statistics: intervals that respect clusters, paired changes, judge correction, power."""
