@@ -1,0 +1,223 @@
+"""The Daft engine: tables, and model work in checkpointed batches, on this machine or on a Ray cluster.
+
+A batch is the unit of everything: which rows are in it follows from its number alone, it is asked of the model
+whole, and finished it is one Parquet part. Another composition of batches would change sampled text, so a
+batch that was cut off is redone whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab.errors import ConfigError, InputError, MissingPartError, Problem, TrimtabError
+from trimtab.records.record import sha256
+from trimtab.records.write import write_parquet
+
+if TYPE_CHECKING:
+    import daft
+
+Row = dict[str, Any]
+Work = Callable[[int, list[Row]], list[Row]]
+Progress = Callable[[int], None]
+
+_DIGEST = b"trimtab.input"
+_engine = "native"
+
+
+def load_daft() -> Any:
+    """Import Daft, with its telemetry and Ray's switched off first."""
+    os.environ["DO_NOT_TRACK"] = "1"
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
+    import daft
+
+    return daft
+
+
+def set_engine(spec: str) -> None:
+    """Choose where work runs: `native`, `ray` (the cluster of this machine) or `ray://HOST:PORT`.
+
+    Once in a process, before any table is made. Raises ConfigError for another spec or a second choice, and
+    MissingPartError without Ray.
+    """
+    global _engine  # noqa: PLW0603  the runner of Daft is one for a process as well
+    if spec == _engine:
+        return
+    if not re.fullmatch(r"native|ray|ray://[\w.\-\[\]:]+:\d{1,5}", spec):
+        fix = "Use native, ray or ray://HOST:PORT"
+        raise ConfigError(Problem("engine.unknown", f"engine {ascii(spec)}", "is not known", fix))
+    _set_runner(spec)
+    _engine = spec
+
+
+def _set_runner(spec: str) -> None:
+    daft = load_daft()
+    try:
+        if spec == "native":
+            daft.set_runner_native()
+            return
+        import ray  # noqa: F401  only to name what is missing
+
+        daft.set_runner_ray(None if spec == "ray" else spec, noop_if_initialized=True)
+    except ImportError as error:
+        raise MissingPartError("ray", "ray", f"for the engine {spec}") from error
+    except (ValueError, RuntimeError, ConnectionError) as error:
+        fix = "Choose the engine once, at the start, and check that the cluster runs"
+        message = f"cannot be used ({error})"
+        raise ConfigError(Problem("engine.unavailable", f"engine {spec}", message, fix)) from error
+
+
+def frame(rows: Sequence[Row]) -> daft.DataFrame:
+    """Return rows as a Daft table with typed columns; a key that a row lacks is null there.
+
+    Raises InputError that names every column whose values have no common type.
+    """
+    import pyarrow as pa
+
+    columns, problems = {}, []
+    for name in dict.fromkeys(key for row in rows for key in row):
+        try:
+            columns[name] = pa.array([row.get(name) for row in rows])
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            fix = "Give all its values one type"
+            problems.append(Problem("engine.mixed-types", f"column {ascii(name)}", ascii(str(error)), fix))
+    if problems:
+        raise InputError(problems)
+    return load_daft().from_arrow(pa.table(columns))
+
+
+def map_batches(
+    rows: Sequence[Row],
+    work: Work,
+    *,
+    batch_size: int,
+    folder: Path | None,
+    progress: Progress | None = None,
+) -> list[Row]:
+    """Return `work(number, batch)` of each batch of `batch_size` rows, joined in the order of the rows.
+
+    Rows and results are JSON values. With a `folder`, each finished batch is kept there as `part-00007.parquet`
+    and not done again while its rows stay the same; what else the results depend on (`work`, a model, a seed)
+    must be the same for a folder, which is its owner's to see to. `progress` is called with the number of
+    rows newly done. On Ray, `work` must be picklable. What `work` raises ends the call; finished parts stay.
+    """
+    if batch_size < 1:
+        raise ConfigError(Problem("engine.batch-size", "batch_size", f"is {batch_size}", "Use 1 or more"))
+    batches = [list(rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
+    digests = [sha256(_dump([number, batch]).encode()) for number, batch in enumerate(batches)]
+    done = _finished(folder, digests)
+    report = progress or (lambda _: None)
+    report(sum(len(batches[number]) for number in done))
+    left = [(number, batch) for number, batch in enumerate(batches) if number not in done]
+    for number, results in (_on_ray if _engine.startswith("ray") else _here)(left, work):
+        if folder is not None:
+            _write_part(_part(folder, number), results, digests[number])
+        done[number] = results
+        report(len(batches[number]))
+    return [json.loads(result) for number in range(len(batches)) for result in done[number]]
+
+
+def _dump(value: Any) -> str:
+    # Results pass through JSON in every case, so that a resumed call returns what an unbroken one does.
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+Batches = list[tuple[int, list[Row]]]
+
+
+def _here(batches: Batches, work: Work) -> Iterator[tuple[int, list[str]]]:
+    # In this process, not in a Daft UDF: a UDF's process is a fresh one for each query, and would load the
+    # model anew, while here it stays in memory.
+    for number, batch in batches:
+        yield number, [_dump(result) for result in work(number, batch)]
+
+
+def _on_ray(batches: Batches, work: Work) -> Iterator[tuple[int, list[str]]]:
+    """Run batches on the cluster, a process on each node; results come in the order in which they end."""
+    if not batches:
+        return
+    import ray
+
+    daft = load_daft()
+    nodes = sum(bool(node["Alive"]) for node in ray.nodes())
+    # One row is one whole batch: into_batches(batch_size) over single rows keeps only about to the size.
+    table = frame([{"number": number, "batch": _dump(batch)} for number, batch in batches]).into_batches(1)
+    worker = daft.cls(_worker(daft), max_concurrency=max(nodes, 1))(work)
+    table = table.select(table["number"], worker.results(table["number"], table["batch"]).alias("results"))
+    for reference in table.iter_partitions():
+        columns = ray.get(reference).to_pydict()
+        for number, results in zip(columns["number"], columns["results"], strict=True):
+            yield number, _unpacked(json.loads(results))
+
+
+def _worker(daft: Any) -> type:
+    """Return the class that Daft makes once in each worker process, so that `work` may keep its model."""
+
+    class Worker:
+        def __init__(self, work: Work) -> None:
+            self.work = work
+
+        @daft.method.batch(return_dtype=daft.DataType.string())  # type: ignore[untyped-decorator]
+        def results(self, numbers: Any, batches: Any) -> list[str]:
+            pairs = zip(numbers.to_pylist(), batches.to_pylist(), strict=True)
+            return [_packed(self.work, number, json.loads(batch)) for number, batch in pairs]
+
+    return Worker
+
+
+def _packed(work: Work, number: int, batch: list[Row]) -> str:
+    """Results as JSON; the problems of a TrimtabError as well, which Ray would bury in a traceback."""
+    try:
+        return _dump({"results": [_dump(result) for result in work(number, batch)]})
+    except TrimtabError as error:
+        return _dump({"problems": [asdict(problem) for problem in error.problems]})
+
+
+def _unpacked(answer: dict[str, Any]) -> list[str]:
+    if "problems" in answer:
+        raise TrimtabError([Problem(**problem) for problem in answer["problems"]])
+    return list(answer["results"])
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:05d}.parquet"
+
+
+def _write_part(path: Path, results: list[str], digest: str) -> None:
+    import pyarrow as pa
+
+    schema = pa.schema({"payload": pa.large_string()}, metadata={_DIGEST: digest.encode()})
+    write_parquet(path, pa.table({"payload": pa.array(results, pa.large_string())}, schema=schema))
+
+
+def _finished(folder: Path | None, digests: list[str]) -> dict[int, list[str]]:
+    """Return the results of batches whose part is there, of the same rows; parts past the last are removed."""
+    if folder is None or not folder.is_dir():
+        return {}
+    names = {_part(folder, number): number for number in range(len(digests))}
+    done = {}
+    for path in sorted(folder.glob("part-*.parquet")):
+        if path not in names:
+            path.unlink()
+        elif (results := _read_part(path, digests[names[path]])) is not None:
+            done[names[path]] = results
+    return done
+
+
+def _read_part(path: Path, digest: str) -> list[str] | None:
+    """Return the results in a part; None when it is of other rows or damaged, and so not done."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        metadata = table.schema.metadata or {}
+        return list(table["payload"].to_pylist()) if metadata.get(_DIGEST) == digest.encode() else None
+    except (pa.ArrowException, OSError, KeyError):
+        return None

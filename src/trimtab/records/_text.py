@@ -1,0 +1,167 @@
+"""Rows of text files: JSON lines, a JSON list, CSV.
+
+JSON lines are parsed here, byte by byte, not by Daft or pyarrow: their readers change data silently (lone
+surrogates, numbers into text, keys given twice) and let one broken line fail the file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from trimtab.records._rows import Item, Rejected, checked, not_utf8, unusable
+from trimtab.records.shapes import Row, parse_json, short
+
+MAX_LINE = 32 * 2**20
+_SKIP = 2**20
+
+Stream = IO[bytes] | gzip.GzipFile
+
+
+def text_rows(path: Path) -> Iterator[Item]:
+    """Yield the rows of a .jsonl, .jsonl.gz, .json or .csv file."""
+    with path.open("rb") as file:
+        if path.name.endswith(".jsonl.gz"):
+            yield from _unpacked(file, path)
+        else:
+            yield from _READERS[path.suffix](file, path)
+
+
+def _unpacked(file: IO[bytes], path: Path) -> Iterator[Item]:
+    try:
+        with gzip.open(file, "rb") as stream:
+            yield from _json_lines(stream, path)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        message = f"is not whole gzip data ({error})"
+        raise unusable("records.gzip", path, message, "Copy or compress it again") from error
+
+
+def _lines(stream: Stream, path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """Yield number and bytes of each line; None for a line over MAX_LINE, of which no more is held."""
+    number = 0
+    while line := stream.readline(MAX_LINE + 1):
+        number += 1
+        if number == 1:
+            if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise not_utf8(path)
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if len(line) > MAX_LINE and not line.endswith(b"\n"):
+            while not line.endswith(b"\n") and (line := stream.readline(_SKIP)):
+                pass
+            yield number, None
+        else:
+            yield number, line
+
+
+def _json_lines(stream: Stream, path: Path) -> Iterator[Item]:
+    for number, line in _lines(stream, path):
+        place = f"line {number}"
+        if line is None:
+            yield place, _too_long(place)
+        elif line.strip():
+            yield place, _json_line(line, place)
+
+
+def _too_long(place: str) -> Rejected:
+    return Rejected(place, "records.line-too-long", f"the line is over {MAX_LINE // 2**20} MiB")
+
+
+def _json_line(line: bytes, place: str) -> Row | Rejected:
+    try:
+        return checked(parse_json(line.decode()), place)
+    except UnicodeDecodeError as error:
+        return Rejected(place, "records.not-utf8", f"byte {error.start + 1} of the line is not UTF-8")
+    except (ValueError, RecursionError) as error:
+        return Rejected(place, "records.json", f"not JSON ({short(str(error), 120)})")
+
+
+def _json_file(stream: Stream, path: Path) -> Iterator[Item]:
+    """A JSON list of rows; anything else under this name is read as JSON lines, as is usual on the hub."""
+    head = stream.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()
+    stream.seek(0)
+    if not head.startswith(b"["):
+        yield from _json_lines(stream, path)
+        return
+    try:
+        rows = parse_json(stream.read().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise not_utf8(path) from error
+    except (ValueError, RecursionError) as error:
+        message = f"is not JSON ({short(str(error), 120)})"
+        raise unusable(
+            "records.json", path, message, "Repair it, or write one row a line as .jsonl"
+        ) from error
+    for number, row in enumerate(rows, start=1):
+        yield f"row {number}", checked(row, f"row {number}")
+
+
+def _csv(stream: Stream, path: Path) -> Iterator[Item]:
+    # The limit belongs to the module, not to a reader; its default of 128 KiB is less than a long text.
+    csv.field_size_limit(MAX_LINE)
+    long: list[int] = []
+    table = csv.reader(_csv_lines(stream, path, long), strict=True)
+    header = _header(table, path)
+    if long:
+        message = f"has a line over {MAX_LINE // 2**20} MiB before or in its header"
+        raise unusable("records.csv", path, message, "Repair its first line")
+    while True:
+        place = f"line {table.line_num + 1}"
+        try:
+            cells = next(table)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            long.clear()
+            yield place, Rejected(place, "records.csv", f"not CSV ({error})")
+            continue
+        if long:
+            # A row that lost a line must not pass as whole.
+            long.clear()
+            yield place, _too_long(place)
+        elif cells:
+            yield place, _csv_row(header, cells, place)
+
+
+def _csv_lines(stream: Stream, path: Path, long: list[int]) -> Iterator[str]:
+    for number, line in _lines(stream, path):
+        if line is None:
+            long.append(number)
+        yield (line or b"").decode("utf-8", "surrogateescape")
+
+
+def _header(table: Iterator[list[str]], path: Path) -> list[str]:
+    try:
+        names = next((cells for cells in table if cells), [])
+        "".join(names).encode()
+    except csv.Error as error:
+        message = f"has no readable header ({error})"
+        raise unusable("records.csv", path, message, "Repair its first line") from error
+    except UnicodeEncodeError as error:
+        raise not_utf8(path) from error
+    if len(set(names)) < len(names):
+        message = "names a column twice in its header"
+        raise unusable("records.csv", path, message, "Give every column its own name")
+    return names
+
+
+def _csv_row(header: list[str], cells: list[str], place: str) -> Row | Rejected:
+    if len(cells) != len(header):
+        return Rejected(place, "records.csv", f"{len(cells)} cells, where the header has {len(header)}")
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return Rejected(place, "records.not-utf8", "the row is not UTF-8")
+    return dict(zip(header, cells, strict=True))
+
+
+_READERS: dict[str, Callable[[Stream, Path], Iterator[Item]]] = {
+    ".jsonl": _json_lines,
+    ".json": _json_file,
+    ".csv": _csv,
+}
+TEXT_SUFFIXES = tuple(_READERS)

@@ -1,0 +1,298 @@
+"""Recognises the field's usual shapes of a training example, and turns a row of each into a record.
+
+The first shape whose keys all have a value is taken: trimtab's own, preference (`chosen`, `rejected`), pair
+(`text_a`, `text_b`), `messages`, ShareGPT `conversations`, `instruction` and `output`, `prompt` and
+`completion`, `text`. Reading is strict: what is not text where text belongs is refused, never converted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from trimtab.records.record import CONTENT, Message, Record
+
+Row = dict[str, Any]
+Turns = tuple[Message, ...]
+
+ROLES = {
+    **{role: role for role in ("system", "developer", "user", "assistant", "tool")},
+    "human": "user",
+    "gpt": "assistant",
+}
+SHAPES_HELP = (
+    "Known are trimtab's own records (kind and content), chosen/rejected with or without prompt, text_a/text_b, "
+    "messages, conversations, instruction/output, prompt/completion and text: rename the keys"
+)
+
+
+class ShapeError(ValueError):
+    """A row that cannot become a record: its stable code, its place and the reason."""
+
+    def __init__(self, code: str, reason: str, place: str = "row") -> None:
+        self.code, self.reason, self.place = code, reason, place
+        super().__init__(code, reason, place)
+
+    def __str__(self) -> str:
+        """One line: place, reason and code."""
+        return f"{self.place}: {self.reason} [{self.code}]"
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """Stands in parsed JSON for a part that JSON readers disagree on."""
+
+    reason: str
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON; an object with a key given twice, NaN and Infinity become a `Flaw` in its place.
+
+    Raises ValueError (or RecursionError, for absurd nesting) when the text is no JSON at all.
+    """
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Row | Flaw:
+    row = dict(pairs)
+    if len(row) == len(pairs):
+        return row
+    names = [name for name, _ in pairs]
+    twice = next(name for name in names if names.count(name) > 1)
+    return Flaw(f"the key {short(twice)} appears twice")
+
+
+def _constant(name: str) -> Flaw:
+    return Flaw(f"{name} is not JSON")
+
+
+def short(value: object, limit: int = 60) -> str:
+    """Return `value` for a message: quoted and escaped, for rows are hostile text, and cut to `limit`."""
+    if isinstance(value, dict | list | tuple):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = ascii(value[:limit] if isinstance(value, str) else value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def refuse_flaws(row: Any) -> None:
+    """Raise ShapeError when a flaw or a lone surrogate is anywhere in `row`."""
+    todo = [row]
+    # A loop with its own stack: hostile nesting must not exhaust Python's.
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Flaw):
+            raise ShapeError("records.json", value.reason)
+        if isinstance(value, str):
+            _refuse_surrogates(value)
+        elif isinstance(value, dict):
+            todo += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            todo += value
+
+
+def _refuse_surrogates(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        reason = "text holds a lone surrogate and is not valid Unicode"
+        raise ShapeError("records.surrogate", reason) from error
+
+
+def to_record(row: Row, *, place: str) -> Record:
+    """Return the record that `row` holds, whichever known shape it has.
+
+    Raises ShapeError (a ValueError), with `place` in it, when the shape is unknown, when a text is missing,
+    empty or not a text, or when a given `id` or `lineage_id` does not match the row.
+    """
+    try:
+        refuse_flaws(row)
+        return _own(row) if _is_own(row) else _shape(row).build(row)
+    except ShapeError as error:
+        raise ShapeError(error.code, error.reason, place) from error
+
+
+def ignored_keys(row: Row) -> list[str]:
+    """Return the keys of a foreign `row`, with a value, that its record does not hold (`messages[].score`)."""
+    if _is_own(row):
+        return []
+    used = _shape(row).keys
+    outer = [str(key) for key, value in row.items() if value is not None and key not in used]
+    return outer + [name for key in used for name in _ignored_in_turns(key, row.get(key))]
+
+
+def _ignored_in_turns(key: str, turns: Any) -> list[str]:
+    dicts = [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
+    names = dict.fromkeys(name for turn in dicts for name, value in turn.items() if value is not None)
+    return [f"{key}[].{name}" for name in names if name not in ("role", "content", "from", "value")]
+
+
+def _is_own(row: Row) -> bool:
+    kind = row.get("kind")
+    known = isinstance(kind, str) and kind in CONTENT
+    return known or row.get("lineage") is not None or row.get("lineage_id") is not None
+
+
+def _own(row: Row) -> Record:
+    fields = {
+        key: value for key, value in row.items() if value is not None and key not in ("id", "lineage_id")
+    }
+    try:
+        # Strict mode of JSON input: no number becomes a text, while lists may become tuples.
+        record = Record.model_validate_json(json.dumps(fields), strict=True)
+        ids = {"id": record.id, "lineage_id": record.lineage_id}
+    except ValidationError as error:
+        raise ShapeError("records.schema", _schema_reasons(error)) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ShapeError("records.schema", f"not a record in JSON: {short(str(error), 120)}") from error
+    for name, value in ids.items():
+        if row.get(name) not in (None, value):
+            given = short(row[name])
+            raise ShapeError("records.id-mismatch", f"{name} is {given}, but the content gives {value}")
+    if record.kind == "document" and [m.role for m in record.messages or ()] != ["assistant"]:
+        raise ShapeError("records.schema", "a document is one message with the role assistant")
+    return record
+
+
+def _schema_reasons(error: ValidationError) -> str:
+    places = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors(include_url=False)]
+    return "; ".join(f"{short(where)}: {what}" if where else what for where, what in places[:5])
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Keys that must have a value, keys that may, and what makes the record."""
+
+    needs: tuple[str, ...]
+    may: tuple[str, ...]
+    build: Callable[[Row], Record]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.needs + self.may
+
+
+def _shape(row: Row) -> _Shape:
+    for shape in _SHAPES:
+        if all(row.get(key) is not None for key in shape.needs):
+            return shape
+    keys = ", ".join(short(key) for key in list(row)[:12]) or "none"
+    null = [short(key) for key, value in row.items() if value is None][:12]
+    raise ShapeError(
+        "records.unknown-shape",
+        f"no known shape in the keys {keys}" + (f" (without a value: {', '.join(null)})" if null else ""),
+    )
+
+
+def _text(value: Any, key: str, *, empty: bool = False) -> str:
+    if not isinstance(value, str):
+        raise ShapeError("records.not-text", f"{key} is {short(value)}, not a text")
+    if not empty and not value.strip():
+        raise ShapeError("records.empty-text", f"{key} is empty")
+    return value
+
+
+def _turns(value: Any, key: str) -> Turns:
+    """Messages of role and content, or of ShareGPT's from and value; CSV holds them as JSON text."""
+    if isinstance(value, str):
+        try:
+            value = parse_json(value)
+        except (ValueError, RecursionError) as error:
+            raise ShapeError("records.not-messages", f"{key} is a text, not a list of messages") from error
+        refuse_flaws(value)
+    if not isinstance(value, list) or not value:
+        raise ShapeError("records.not-messages", f"{key} is {short(value)}, not a list of messages")
+    return tuple(_turn(turn, f"{key}[{i}]") for i, turn in enumerate(value))
+
+
+def _turn(turn: Any, where: str) -> Message:
+    if not isinstance(turn, dict):
+        raise ShapeError("records.not-messages", f"{where} is {short(turn)}, not a message")
+    if turn.get("tool_calls") or turn.get("function_call"):
+        raise ShapeError("records.tool-call", f"{where} calls a tool, which records do not hold")
+    role = turn["from"] if turn.get("role") is None and "from" in turn else turn.get("role")
+    content = turn["value"] if turn.get("content") is None and "value" in turn else turn.get("content")
+    if not isinstance(role, str) or role not in ROLES:
+        raise ShapeError("records.role", f"{where} has the role {short(role)}, not one of {', '.join(ROLES)}")
+    return Message(role=ROLES[role], content=_text(content, f"{where}.content", empty=True))
+
+
+def _system(row: Row) -> Turns:
+    text = row.get("system")
+    return () if text in (None, "") else (Message(role="system", content=_text(text, "system")),)
+
+
+def _prompt(row: Row) -> Turns:
+    value = row.get("prompt")
+    if value is None:
+        return ()
+    return (
+        (Message(role="user", content=_text(value, "prompt")),)
+        if isinstance(value, str)
+        else _turns(value, "prompt")
+    )
+
+
+def _reply(row: Row, key: str) -> Turns:
+    """The whole conversation that ends in `row[key]`, whether or not it repeats the prompt."""
+    prompt, value = _prompt(row), row[key]
+    asked = _system(row) + prompt
+    if isinstance(value, str):
+        if not prompt:
+            raise ShapeError("records.no-prompt", f"{key} is a text, and there is no prompt")
+        return (*asked, Message(role="assistant", content=_text(value, key)))
+    turns = _turns(value, key)
+    if turns[-1].role != "assistant":
+        raise ShapeError("records.no-reply", f"{key} does not end with the assistant's turn")
+    for head in (asked, prompt):
+        if turns[: len(head)] == head:
+            return asked + turns[len(head) :]
+    if turns[0].role != "assistant":
+        raise ShapeError("records.other-prompt", f"{key} begins with another prompt than the row's")
+    return asked + turns
+
+
+def _preference(row: Row) -> Record:
+    return Record(kind="preference", chosen=_reply(row, "chosen"), rejected=_reply(row, "rejected"))
+
+
+def _pair(row: Row) -> Record:
+    return Record(kind="pair", text_a=_text(row["text_a"], "text_a"), text_b=_text(row["text_b"], "text_b"))
+
+
+def _messages(row: Row) -> Record:
+    return Record(kind="sft", messages=_turns(row["messages"], "messages"))
+
+
+def _conversations(row: Row) -> Record:
+    return Record(kind="sft", messages=_system(row) + _turns(row["conversations"], "conversations"))
+
+
+def _instruction(row: Row) -> Record:
+    asked, given = _text(row["instruction"], "instruction"), row.get("input")
+    given = "" if given is None else _text(given, "input", empty=True)
+    question = Message(role="user", content=f"{asked}\n\n{given}" if given else asked)
+    answer = Message(role="assistant", content=_text(row["output"], "output"))
+    return Record(kind="sft", messages=(*_system(row), question, answer))
+
+
+def _completion(row: Row) -> Record:
+    return Record(kind="sft", messages=_reply(row, "completion"))
+
+
+def _document(row: Row) -> Record:
+    return Record(kind="document", messages=(Message(role="assistant", content=_text(row["text"], "text")),))
+
+
+_SHAPES = (
+    _Shape(("chosen", "rejected"), ("prompt", "system"), _preference),
+    _Shape(("text_a", "text_b"), (), _pair),
+    _Shape(("messages",), (), _messages),
+    _Shape(("conversations",), ("system",), _conversations),
+    _Shape(("instruction", "output"), ("input", "system"), _instruction),
+    _Shape(("prompt", "completion"), ("system",), _completion),
+    _Shape(("text",), (), _document),
+)
