@@ -51,7 +51,7 @@ def set_engine(spec: str) -> None:
         return
     if not re.fullmatch(r"native|ray|ray://[\w.\-\[\]:]+:\d{1,5}", spec):
         fix = "Use native, ray or ray://HOST:PORT"
-        raise ConfigError(Problem("engine.unknown", f"engine {ascii(spec)}", "is not known", fix))
+        raise ConfigError(Problem("engine.unknown", f"engine {spec!a}", "is not known", fix))
     _set_runner(spec)
     _engine = spec
 
@@ -86,7 +86,7 @@ def frame(rows: Sequence[Row]) -> daft.DataFrame:
             columns[name] = pa.array([row.get(name) for row in rows])
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             fix = "Give all its values one type"
-            problems.append(Problem("engine.mixed-types", f"column {ascii(name)}", ascii(str(error)), fix))
+            problems.append(Problem("engine.mixed-types", f"column {name!a}", ascii(str(error)), fix))
     if problems:
         raise InputError(problems)
     return load_daft().from_arrow(pa.table(columns))

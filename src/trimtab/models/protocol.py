@@ -59,7 +59,12 @@ class Model(Protocol):
     capabilities: Capabilities
 
     def generate(
-        self, prompts: Sequence[Messages], *, max_tokens: int, temperature: float = 0.0, seed: int = 0,
+        self,
+        prompts: Sequence[Messages],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
         progress: Progress | None = None,
     ) -> list[Answer]:
         """Answer each conversation, in order; `progress` is called with the number newly done."""

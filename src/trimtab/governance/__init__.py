@@ -1,0 +1,1 @@
+"""Governance: the gates written down before the run, their verdicts, and what is signed and released."""

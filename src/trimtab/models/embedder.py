@@ -1,0 +1,59 @@
+"""Sentence embeddings, over overlapping windows where a text is longer than the embedder reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.errors import MissingPartError
+from trimtab.models.cache import file_digest
+
+WINDOW, STRIDE = 256, 128
+
+
+class Embedder:
+    """all-MiniLM-L6-v2 (384 dimensions, reads 256 tokens) unless another folder is given."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        from trimtab.models.embedded import embedder_path
+        from trimtab.models.local import quiet
+
+        quiet()
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise MissingPartError("sentence-transformers", "local", "to embed texts") from error
+        folder = folder or embedder_path()
+        self._model: Any = SentenceTransformer(str(folder), device=None, trust_remote_code=False)
+        self.digest = file_digest(folder / "model.safetensors")
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors, shape (texts, 384); a text beyond 256 tokens is cut."""
+        if not texts:
+            return np.zeros((0, self._model.get_embedding_dimension()), dtype=np.float32)
+        vectors = self._model.encode(
+            list(texts), batch_size=64, show_progress_bar=False, normalize_embeddings=True
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+    def windows(self, text: str) -> list[str]:
+        """Cut a text into overlapping windows of 256 tokens, half a window apart; a short text is one window."""
+        encoded = self._model.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
+        )
+        offsets = encoded["offset_mapping"]
+        room = WINDOW - 2  # the two special tokens
+        if len(offsets) <= room:
+            return [text]
+        starts = range(0, len(offsets) - room + STRIDE, STRIDE)
+        return [text[offsets[s][0] : offsets[min(s + room, len(offsets)) - 1][1]] for s in starts]
+
+    def embed_windows(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Embed all windows of all texts: vectors (windows, 384) and the text index of each window."""
+        cut = [self.windows(t) for t in texts]
+        owner = np.array([i for i, ws in enumerate(cut) for _ in ws], dtype=np.int64)
+        return self.embed([w for ws in cut for w in ws]), owner

@@ -1,0 +1,127 @@
+"""How the report prints texts and figures: one unit, one form, and nothing hidden in a text."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+Summary = Mapping[str, Any]
+MISSING = "–"
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_SHOWN = {"\n", "\t"}
+# unit: factor, decimals, what follows the number, whether it only counts changes
+_UNITS: dict[str, tuple[float, int, str, bool]] = {
+    "share": (100, 1, " %", False),
+    "points": (100, 1, " points", True),
+    "relative": (100, 1, " %", True),
+    "ratio": (1, 2, "", False),
+    "nats": (1, 2, " nats", False),
+    "nats/token": (1, 3, " nats/token", False),
+    "tokens": (1, 0, " tokens", False),
+}
+
+
+def visible(text: str) -> str:
+    """Return `text` with each control, bidi, zero-width and other invisible character spelled as ⟨U+XXXX⟩."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(f"⟨U+{ord(c):04X}⟩" if _hidden(c) else c for c in text.replace("\r\n", "\n"))
+
+
+def _hidden(char: str) -> bool:
+    # The supplementary variation selectors are marks by category, invisible, and can carry a hidden text.
+    selector = "\U000e0100" <= char <= "\U000e01ef"
+    return char not in _SHOWN and (selector or unicodedata.category(char) in _HIDDEN)
+
+
+def one_line(text: str) -> str:
+    """Return `text` visible and on one line."""
+    return " ".join(visible(text).split())
+
+
+def cut(text: str, limit: int) -> str:
+    """Return `text` on one line of at most `limit` characters, the end replaced by an ellipsis."""
+    line = one_line(text)
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def number(value: Any) -> float | None:
+    """Return `value` as a finite float, or None when it is missing, not a number or infinite."""
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def quantity(value: Any, unit: str, *, change: bool = False, bare: bool = False) -> str:
+    """Return `value` in the form of its `unit`; a `change` carries its sign, `bare` leaves out the unit."""
+    finite = number(value)
+    if finite is None:
+        return MISSING
+    if change and unit == "share":
+        unit = "points"
+    factor, decimals, suffix, signed = _UNITS.get(unit, (1, 3, f" {one_line(unit)}" if unit else "", False))
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    rounded = round(finite * factor, decimals) + 0.0
+    sign = "+" if (signed or change) and unit != "ratio" else ""
+    return f"{rounded:{sign},.{decimals}f}".replace("-", "−") + ("" if bare else suffix)
+
+
+def level(estimate: Summary | None) -> str:
+    """Return the value of an estimate with its unit; a dash when there is none."""
+    return quantity(estimate["value"], estimate["unit"]) if estimate else MISSING
+
+
+def shift(estimate: Summary | None) -> str:
+    """Return the value of a change with its sign and unit; a dash when there is none."""
+    return quantity(estimate["value"], estimate["unit"], change=True) if estimate else MISSING
+
+
+def interval(estimate: Summary | None, *, change: bool = False) -> str:
+    """Return the 95 % interval as ``[low, high]`` without unit; empty when there is no estimate."""
+    if not estimate or number(estimate["value"]) is None:
+        return ""
+    low, high = (quantity(estimate[k], estimate["unit"], change=change, bare=True) for k in ("low", "high"))
+    return f"[{low}, {high}]"
+
+
+def goal(verdict: Summary, better: str = "") -> str:
+    """Return what a gate asks for, in words; `better` (lower, higher) decides a goal of no change."""
+    unit = verdict.get("unit") or "points"
+    if verdict["kind"] == "harm":
+        margin = quantity(verdict.get("margin"), unit).replace("+", "")
+        return f"at most {margin} worse"
+    target = number(verdict.get("goal"))
+    if target is None:
+        return MISSING
+    neutral = 1.0 if unit == "ratio" else 0.0
+    told = quantity(target, unit)
+    if target == neutral:
+        return "any rise" if better == "higher" else "any fall"
+    return f"{told} or lower" if target < neutral else f"{told} or higher"
+
+
+def count(value: Any) -> str:
+    """Return a count with thousands separated."""
+    finite = number(value)
+    return MISSING if finite is None else f"{finite:,.0f}"
+
+
+def share(value: Any) -> str:
+    """Return a share as a percentage."""
+    return quantity(value, "share")
+
+
+def seconds(value: Any) -> str:
+    """Return a duration in seconds, minutes or hours, whichever reads best."""
+    finite = number(value)
+    if finite is None:
+        return MISSING
+    if finite < 120:
+        return f"{finite:.1f} s"
+    return f"{finite / 60:.1f} min" if finite < 7200 else f"{finite / 3600:.1f} h"
+
+
+def dollars(value: Any) -> str:
+    """Return an amount in US dollars; a dash when the price is unknown."""
+    finite = number(value)
+    return MISSING if finite is None else f"{finite:,.2f}"
