@@ -146,7 +146,7 @@ def test_a_halved_gap_is_half_and_repeats() -> None:
     rng = np.random.default_rng(8)
     before = np.repeat(rng.normal(2, 0.5, 40), 2)
     after = before / 2 + rng.normal(0, 0.2, 80)
-    first, again = (abs_gap_change(before, after, grouped(40, 2), name="pair_abs_gap") for _ in range(2))
+    first, again = (abs_gap_change(before, after, grouped(40, 2), name="pair_gap") for _ in range(2))
     assert first == again
     assert first.unit == "ratio"
     assert 0.4 < first.low < 0.5 < first.high < 0.6

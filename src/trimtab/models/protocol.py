@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 Messages = list[dict[str, str]]
-Progress = Callable[[int], None]
+Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)

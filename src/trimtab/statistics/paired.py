@@ -130,7 +130,7 @@ def abs_gap_change(
     clusters: Sequence[str],
     directions: Sequence[str] | None = None,
     *,
-    name: str = "pair_abs_gap",
+    name: str = "pair_gap",
     resamples: int = 2000,
     seed: int = 0,
     confidence: float = 0.95,

@@ -1,0 +1,1 @@
+"""Probes measure a system on suites: one file per probe. Every figure is a function of outcomes alone."""

@@ -1,0 +1,98 @@
+"""The outcome: one case, one attempt, and what came of it; and the base class of probes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from trimtab.models.protocol import Answer, Model, Progress
+from trimtab.statistics.estimate import Estimate
+from trimtab.statistics.intervals import rate
+from trimtab.suites.case import Case
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was asked (`item` of `suite`), answered (`response`), judged (`judge`, `raw`) and counted (`value`).
+
+    `value` is null where there is no answer to judge: then `raw` holds the `error`.
+    """
+
+    item: str
+    cluster: str
+    suite: str
+    split: str
+    system: str
+    attempt: int
+    response: str
+    judge: str
+    value: float | None
+    raw: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return asdict(self)
+
+
+class Probe(ABC):
+    """Measures a model on the cases of one kind of suite."""
+
+    kind: str
+    needs_likelihood = False
+
+    @abstractmethod
+    def measure(
+        self, model: Model, cases: Sequence[Any], *, system: str, progress: Progress | None = None
+    ) -> list[Outcome]:
+        """Ask the model about every case; one outcome for each, in order."""
+
+    @abstractmethod
+    def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
+        """Compute the figures of one suite and system; none without an outcome that has a value."""
+
+
+def outcome(
+    case: Case, *, system: str, response: str, judge: str, value: float | None, **raw: Any
+) -> Outcome:
+    """Return the outcome of a case at the first attempt."""
+    where = {"item": case.id, "cluster": case.cluster, "suite": case.suite, "split": case.split or ""}
+    return Outcome(**where, system=system, attempt=0, response=response, judge=judge, value=value, raw=raw)
+
+
+def answered(
+    case: Case, answer: Answer, *, system: str, judge: str, label: str, value: float, **raw: Any
+) -> Outcome:
+    """Return the outcome of a generated answer; an error of the model is no answer and has no value."""
+    raw = {
+        "label": label,
+        "tokens": answer.tokens,
+        "finished": answer.finished,
+        "blocked": answer.blocked,
+        **raw,
+    }
+    if answer.error:
+        raw = {"error": answer.error}
+    counted = None if answer.error else value
+    return outcome(case, system=system, response=answer.text, judge=judge, value=counted, **raw)
+
+
+def with_value(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Return the outcomes that count."""
+    return [o for o in outcomes if o.value is not None]
+
+
+def values(outcomes: Iterable[Outcome]) -> list[float]:
+    """Return the values of the outcomes that count."""
+    return [o.value for o in outcomes if o.value is not None]
+
+
+def rate_of(outcomes: Sequence[Outcome], name: str, hit: Callable[[Outcome], bool]) -> Estimate:
+    """Return the share of outcomes for which `hit` holds, clustered."""
+    return rate([float(hit(o)) for o in outcomes], [o.cluster for o in outcomes], name=name)
+
+
+def relabelled(outcomes: Iterable[Outcome], system: str) -> list[Outcome]:
+    """Return the same outcomes under another system's name."""
+    return [replace(o, system=system) for o in outcomes]

@@ -1,0 +1,73 @@
+"""Pair gap: how much likelier a model finds the stereotyped of two texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from trimtab.models.protocol import Model, Progress, Question
+from trimtab.probes.outcome import Outcome, Probe, outcome, with_value
+from trimtab.statistics.estimate import Estimate
+from trimtab.statistics.intervals import mean, rate
+from trimtab.suites.case import PairCase
+
+
+class PairProbe(Probe):
+    """gap = mean of log p(a) − log p(b), averaged within each direction, then over directions (nats)."""
+
+    kind = "pair"
+    needs_likelihood = True
+
+    def measure(
+        self, model: Model, cases: Sequence[PairCase], *, system: str, progress: Progress | None = None
+    ) -> list[Outcome]:
+        """Score both texts of each pair; `raw` holds both sums and token counts."""
+        half = (lambda n: progress(n / 2)) if progress else None
+        scores = model.loglikelihood(
+            [Question(t) for c in cases for t in (c.text_a, c.text_b)], progress=half
+        )
+        outcomes = []
+        for i, case in enumerate(cases):
+            a, b = scores[2 * i], scores[2 * i + 1]
+            raw = {"a": a.total, "b": b.total, "tokens_a": a.tokens, "tokens_b": b.tokens}
+            where = {"group": case.group, "direction": case.direction}
+            gap = a.total - b.total
+            outcomes.append(outcome(case, system=system, response="", judge="", value=gap, **raw, **where))
+        return outcomes
+
+    def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
+        """Return `gap`, `abs_gap` (mean of |log p(a) − log p(b)|), `prefers_a`, and the pairs of equal length apart."""
+        counted = with_value(outcomes)
+        if not counted:
+            return []
+        found = _gaps(counted, "")
+        equal = [o for o in counted if o.raw["tokens_a"] == o.raw["tokens_b"]]
+        if equal and len(equal) < len(counted):
+            found += _gaps(equal, "_equal_tokens")
+            found += _gaps([o for o in counted if o.raw["tokens_a"] != o.raw["tokens_b"]], "_unequal_tokens")
+        return found
+
+
+def _gaps(outcomes: Sequence[Outcome], suffix: str) -> list[Estimate]:
+    clusters = [o.cluster for o in outcomes]
+    gaps = np.array([o.value for o in outcomes], dtype=float)
+    ways = [o.raw["direction"] for o in outcomes]
+    prefers = np.where(gaps > 0, 1.0, np.where(gaps < 0, 0.0, 0.5))
+    return [
+        _over_directions(gaps, clusters, ways, f"gap{suffix}"),
+        _over_directions(np.abs(gaps), clusters, ways, f"abs_gap{suffix}"),
+        rate(prefers, clusters, name=f"prefers_a{suffix}"),
+    ]
+
+
+def _over_directions(gaps: np.ndarray, clusters: list[str], ways: list[str], name: str) -> Estimate:
+    """Return the mean within, then over, directions: each case weighted by n ÷ (directions · cases of its own)."""
+    counts = {w: ways.count(w) for w in set(ways)}
+    weights = np.array([len(ways) / (len(counts) * counts[w]) for w in ways])
+    value = float((gaps * weights).mean())
+    # Linearised about each direction's own mean, so that unequal directions add no false variance.
+    means = {w: float(gaps[[v == w for v in ways]].mean()) for w in counts}
+    influence = weights * (gaps - np.array([means[w] for w in ways])) + value
+    return replace(mean(influence, clusters, name=name, unit="nats"), value=value)

@@ -1,0 +1,1 @@
+"""Held-out cases, and the splits they are kept in."""
