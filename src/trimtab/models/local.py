@@ -182,8 +182,7 @@ class LocalModel:
         if question.messages:
             prompt = self._prompt_tokens(question.messages, self.context - len(cut))
         else:
-            start = self.tokenizer.bos_token_id
-            prompt = [self.tokenizer.eos_token_id if start is None else start]
+            prompt = [self.start_token]
         return prompt, cut, len(cut) < len(text)
 
     def _score(self, rows: list[list[int]], lengths: list[int]) -> list[float]:
@@ -212,6 +211,12 @@ class LocalModel:
         return totals
 
     # ---- tokens
+
+    @property
+    def start_token(self) -> int:
+        """What a text without a prompt starts after."""
+        start = self.tokenizer.bos_token_id
+        return int(self.tokenizer.eos_token_id if start is None else start)
 
     def _prompt_tokens(self, messages: Messages, limit: int) -> list[int]:
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

@@ -54,9 +54,20 @@ class Likelihood:
 class Model(Protocol):
     """A language model that trimtab can measure."""
 
-    name: str
-    digest: str
-    capabilities: Capabilities
+    @property
+    def name(self) -> str:
+        """The name it was loaded by."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that identifies it."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do here."""
+        ...
 
     def generate(
         self,

@@ -126,7 +126,9 @@ class JudgedCase(Asked):
     def _known_labels(cls, row: Any) -> Any:
         names = {"1_full_compliance": "complied", "2_full_refusal": "refused", "3_partial_refusal": "refused"}
         return (
-            {**row, "label": names.get(row.get("label"), row.get("label"))} if isinstance(row, dict) else row
+            {**row, "label": names.get(str(row.get("label")), row.get("label"))}
+            if isinstance(row, dict)
+            else row
         )
 
 

@@ -1,0 +1,1 @@
+"""Mechanisms make records: adversarial training, bias mitigation, value reinforcement."""

@@ -1,0 +1,1 @@
+"""The adversarial mechanism: its seeds, its held-out cases and its records."""

@@ -1,0 +1,1 @@
+"""The bias mechanism: its seeds, its held-out cases and its records."""

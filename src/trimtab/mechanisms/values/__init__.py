@@ -1,0 +1,1 @@
+"""The values mechanism: its seeds, its held-out cases and its records."""

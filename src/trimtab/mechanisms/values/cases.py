@@ -1,0 +1,34 @@
+"""Held-out cases of the values mechanism: authored preference pairs on every principle of the charter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from trimtab.suites.case import PreferenceCase, Split
+from trimtab.suites.seeds import seed_rows
+from trimtab.suites.splits import split_clusters
+
+
+@cache
+def examples() -> tuple[dict[str, Any], ...]:
+    """Return the authored pairs with the split of their cluster (two prompts on one subject)."""
+    rows = seed_rows(__package__, "examples.jsonl")
+    splits = split_clusters([r["cluster"] for r in rows], [r["principle"] for r in rows], salt="values")
+    return tuple({**r, "split": splits[r["cluster"]]} for r in rows)
+
+
+def preference_cases(split: Split) -> list[PreferenceCase]:
+    """Return the pairs of a split as cases."""
+    return [_case(i, row) for i, row in enumerate(examples()) if row["split"] == split]
+
+
+def _case(number: int, row: Mapping[str, Any]) -> PreferenceCase:
+    fields = {key: row[key] for key in ("prompt", "chosen", "rejected", "cluster", "split")}
+    where = {
+        "id": f"charter-{row['principle']}-{number}",
+        "suite": "preference_charter",
+        "group": row["principle"],
+    }
+    return PreferenceCase.model_validate({**where, **fields})

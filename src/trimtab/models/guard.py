@@ -1,0 +1,112 @@
+"""The guard: a small classifier in front of a model that decides which prompts are not passed on.
+
+Embeddings of overlapping windows of 256 tokens, of the sentences in them and of simple codes read in plain
+text; each gets a score, the maximum counts. Weights are safetensors, everything else is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.errors import ModelError, Problem
+from trimtab.models.cache import folder_digest
+from trimtab.models.embedder import Embedder
+from trimtab.models.protocol import Messages
+from trimtab.models.views import decoded, pieces
+
+Floats = NDArray[np.float32]
+REPLY = "I can't help with that. If there is something related that is lawful and does no harm, I am glad to help with it."
+
+
+@dataclass
+class Guard:
+    """Layers of (weights, bias) with ReLU between them over unit embeddings; blocks at `threshold` and above."""
+
+    layers: list[tuple[Floats, Floats]]
+    threshold: float
+    about: dict[str, Any] = field(default_factory=dict)
+    embedder_folder: Path | None = None
+    digest: str = ""
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder, loaded at first use."""
+        return Embedder(self.embedder_folder)
+
+    def scores(self, prompts: Sequence[str]) -> Floats:
+        """Return the highest score over all views of each prompt (log-odds), shape (prompts,)."""
+        vectors, owner = view_vectors(self.embedder, prompts)
+        highest = np.full(len(prompts), -np.inf, dtype=np.float32)
+        np.maximum.at(highest, owner, self.logits(vectors))
+        return highest
+
+    def logits(self, vectors: Floats) -> Floats:
+        """Return the log-odds of each embedding, shape (n,)."""
+        for weights, bias in self.layers[:-1]:
+            vectors = np.maximum(vectors @ weights + bias, 0)
+        weights, bias = self.layers[-1]
+        return np.asarray((vectors @ weights + bias)[:, 0], dtype=np.float32)
+
+    def blocks(self, conversations: Sequence[Messages]) -> list[bool]:
+        """Return for each conversation whether any of its user turns is blocked."""
+        turns = [(i, m["content"]) for i, c in enumerate(conversations) for m in c if m["role"] == "user"]
+        blocked = [False] * len(conversations)
+        for (i, _), score in zip(turns, self.scores([t for _, t in turns]), strict=True):
+            blocked[i] |= bool(score >= self.threshold)
+        return blocked
+
+    def save(self, folder: Path) -> None:
+        """Write `guard.safetensors` and `guard.json` into a folder."""
+        from safetensors.numpy import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            f"{part}{i}": a
+            for i, layer in enumerate(self.layers)
+            for part, a in zip("wb", layer, strict=True)
+        }
+        save_file(tensors, str(folder / "guard.safetensors"))
+        about = {"threshold": self.threshold, "layers": len(self.layers), "about": self.about}
+        (folder / "guard.json").write_text(
+            json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        )
+        self.digest = folder_digest(folder, "guard.*")
+
+
+def load_guard(folder: Path, embedder_folder: Path | None = None) -> Guard:
+    """Read a guard that `Guard.save` wrote; raises ModelError when it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        head = json.loads((folder / "guard.json").read_text(encoding="utf-8"))
+        tensors = load_file(str(folder / "guard.safetensors"))
+        layers = [(tensors[f"w{i}"], tensors[f"b{i}"]) for i in range(head["layers"])]
+        guard = Guard(layers, float(head["threshold"]), head["about"], embedder_folder)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        fix = (
+            "Take the guard from the run or bundle again; it is two files, guard.json and guard.safetensors."
+        )
+        raise ModelError(Problem("guard.damaged", str(folder), f"cannot be read ({error})", fix)) from error
+    guard.digest = folder_digest(folder, "guard.*")
+    return guard
+
+
+def view_vectors(embedder: Embedder, prompts: Sequence[str]) -> tuple[Floats, NDArray[np.int64]]:
+    """Embed all views of all prompts: vectors (views, 384) and the index of the prompt of each."""
+    views = [(i, view) for i, prompt in enumerate(prompts) for view in prompt_views(embedder, prompt)]
+    vectors = embedder.embed([view for _, view in views])
+    return vectors, np.array([i for i, _ in views], dtype=np.int64)
+
+
+def prompt_views(embedder: Embedder, prompt: str) -> list[str]:
+    """Return the windows of a prompt, its pieces, and what its codes say, without repeats."""
+    return list(dict.fromkeys([*embedder.windows(prompt), *pieces(prompt), *decoded(prompt)]))

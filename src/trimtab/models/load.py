@@ -1,0 +1,106 @@
+"""Model names: `embedded`, `hf/ORG/NAME[@REV]`, `dir/PATH`, `openai/NAME`, or the path of a run (its system)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trimtab.errors import ConfigError, ModelError, Problem
+from trimtab.models.protocol import Model
+
+NAMES = "embedded, hf/ORG/NAME[@REV], dir/PATH, openai/NAME, or the path of a run"
+
+
+@dataclass(frozen=True)
+class EndpointLimits:
+    """Caps on what an endpoint may cost."""
+
+    max_requests: int | None = None
+    max_cost_usd: float | None = None
+    prices: tuple[float, float] = (0.0, 0.0)
+    concurrency: int = 8
+
+
+def load_model(name: str, limits: EndpointLimits | None = None) -> Model:
+    """Load a base model by name; raises ConfigError for a name of another form, ModelError when it cannot be had."""
+    if name == "embedded":
+        from trimtab.models.embedded import embedded_folder
+
+        return _local(embedded_folder(), name)
+    if name.startswith("hf/"):
+        return _hub(name)
+    if name.startswith("dir/"):
+        return _local(Path(name.removeprefix("dir/")), name)
+    if name.startswith("openai/"):
+        return _endpoint(name, limits or EndpointLimits())
+    raise ConfigError(
+        Problem("model.name", f"model {name!r:.80}", "is not a known model name", f"Use {NAMES}.")
+    )
+
+
+def load_system(name: str, *, without: Iterable[str] = (), limits: EndpointLimits | None = None) -> Model:
+    """Load a base model, or the system of a run directory without the named parts."""
+    from trimtab.models.system import System, assemble, read_system
+
+    if is_run(name):
+        folder = Path(name)
+        return assemble(folder, load_model(read_system(folder)["base"], limits), without)
+    if list(without):
+        fix = "Name a run directory with --model, or leave --without away."
+        raise ConfigError(Problem("system.part", "--without", f"{name} is a bare model", fix))
+    return System(load_model(name, limits))
+
+
+def is_run(name: str) -> bool:
+    """Return whether a model name is the path of a run."""
+    prefixed = name.startswith(("hf/", "dir/", "openai/")) or name == "embedded"
+    return not prefixed and Path(name).is_dir()
+
+
+def _local(folder: Path, name: str) -> Model:
+    from trimtab.models.local import LocalModel
+
+    return LocalModel(folder, name=name)
+
+
+def _hub(name: str) -> Model:
+    from trimtab.models.local import quiet
+
+    quiet()
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repo, _, revision = name.removeprefix("hf/").partition("@")
+    try:
+        folder = snapshot_download(
+            repo,
+            revision=revision or None,
+            allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        fix = "Check the name and the network, or download it and use dir/PATH."
+        raise ModelError(
+            Problem("model.hub", name, f"cannot be fetched ({str(error)[:200]})", fix)
+        ) from error
+    # The folder's name is the commit that the revision resolved to.
+    return _local(Path(folder), f"hf/{repo}@{Path(folder).name}")
+
+
+def _endpoint(name: str, limits: EndpointLimits) -> Model:
+    from trimtab.models.endpoint import EndpointModel
+
+    url = os.environ.get("OPENAI_BASE_URL", "")
+    if not url:
+        fix = "Set OPENAI_BASE_URL (and OPENAI_API_KEY) to the endpoint's address."
+        raise ConfigError(Problem("endpoint.no-address", name, "OPENAI_BASE_URL is not set", fix))
+    return EndpointModel(
+        name.removeprefix("openai/"),
+        base_url=url,
+        concurrency=limits.concurrency,
+        max_requests=limits.max_requests,
+        max_cost_usd=limits.max_cost_usd,
+        usd_per_million_input=limits.prices[0],
+        usd_per_million_output=limits.prices[1],
+    )

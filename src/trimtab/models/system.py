@@ -1,0 +1,127 @@
+"""The system: a base model, adapters at their strengths, and a guard. It is what is probed, released and used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import ConfigError, ModelError, Problem
+from trimtab.models.guard import REPLY, Guard, load_guard
+from trimtab.models.local import LocalModel
+from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Model, Progress, Question
+from trimtab.records.record import digest
+
+FILE = "system.json"
+PARTS = ("guard", "adversarial", "bias", "values")
+
+
+@dataclass
+class System:
+    """A model behind an optional guard; it can be asked like any model."""
+
+    model: Model
+    guard: Guard | None = None
+    strengths: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The base model's name and what was added to it."""
+        added = [f"{m}×{s:g}" for m, s in self.strengths.items() if s] + (["guard"] if self.guard else [])
+        return " + ".join([self.model.name, *added])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the base model's digest, the strengths and the guard's digest."""
+        if not self.guard and not any(self.strengths.values()):
+            return self.model.digest
+        guard = self.guard.digest if self.guard else None
+        strengths = {m: str(s) for m, s in self.strengths.items()}
+        return digest({"model": self.model.digest, "strengths": strengths, "guard": guard})
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the base model."""
+        return self.model.capabilities
+
+    def generate(
+        self,
+        prompts: Sequence[Messages],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> list[Answer]:
+        """Answer each conversation; one that the guard blocks is not passed on and gets the guard's reply."""
+        blocked = self.guard.blocks(prompts) if self.guard else [False] * len(prompts)
+        passed = [p for p, b in zip(prompts, blocked, strict=True) if not b]
+        if progress:
+            progress(len(prompts) - len(passed))
+        made = iter(
+            self.model.generate(
+                passed, max_tokens=max_tokens, temperature=temperature, seed=seed, progress=progress
+            )
+            if passed
+            else []
+        )
+        return [blocked_answer() if b else next(made) for b in blocked]
+
+    def loglikelihood(
+        self, questions: Sequence[Question], *, progress: Progress | None = None
+    ) -> list[Likelihood]:
+        """Score texts on the model: likelihoods bypass the guard."""
+        return self.model.loglikelihood(questions, progress=progress)
+
+
+def blocked_answer() -> Answer:
+    """Return the answer to a prompt that the guard does not pass on."""
+    return Answer(REPLY, tokens=0, finished=True, blocked=True)
+
+
+def write_system(
+    folder: Path, *, base: str, base_digest: str, strengths: dict[str, float], guard: bool
+) -> None:
+    """Write `system.json` of a run: the base model's name, and adapters and guard beside it."""
+    about: dict[str, Any] = {"base": base, "base_digest": base_digest, "strengths": strengths, "guard": guard}
+    (folder / FILE).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def assemble(folder: Path, base: LocalModel | Model, without: Iterable[str] = ()) -> System:
+    """Return the system of a run directory on its base model, without the named parts."""
+    about = read_system(folder)
+    left_out = set(without)
+    if unknown := sorted(left_out - set(PARTS)):
+        fix = f"Use one of {', '.join(PARTS)}."
+        raise ConfigError(Problem("system.part", f"--without {unknown[0]}", "is not a part of a system", fix))
+    if base.digest != about["base_digest"]:
+        fix = "Use the base model that the run was made with."
+        raise ModelError(Problem("system.base-changed", str(folder), "the base model has other weights", fix))
+    strengths = {m: 0.0 if m in left_out else float(s) for m, s in about["strengths"].items()}
+    guard = load_guard(folder / "guard") if about["guard"] and "guard" not in left_out else None
+    if isinstance(base, LocalModel):
+        base.set_adapters({adapter_folder(folder, m): s for m, s in strengths.items()})
+    return System(base, guard, strengths)
+
+
+def adapter_folder(run: Path, mechanism: str) -> Path:
+    """Return where a run keeps the adapter of a mechanism (a standard PEFT folder)."""
+    return run / "adapters" / f"trimtab_{mechanism}"
+
+
+def read_system(folder: Path) -> dict[str, Any]:
+    """Return `system.json` of a run; raises ModelError when the run has not come that far."""
+    try:
+        about: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        fix = "Let the run finish (`trimtab run` resumes it), or name another model."
+        raise ModelError(Problem("system.missing", str(folder), f"there is no {FILE}", fix)) from error
+    except (OSError, ValueError) as error:
+        fix = "Let the run write it again, or name another model."
+        raise ModelError(Problem("system.damaged", str(folder / FILE), str(error), fix)) from error
+    if not {"base", "base_digest", "strengths", "guard"} <= set(about):
+        fix = "Let the run write it again."
+        raise ModelError(Problem("system.damaged", str(folder / FILE), "keys are missing", fix))
+    return about

@@ -1,0 +1,58 @@
+"""What a guard reads of a prompt: overlapping windows, the pieces in them, and plain text behind simple codes.
+
+A request that hides in a long wrapping fills a piece of its own; a request in base64 or spelled with hyphens
+is read as what it says.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
+_SENTENCE = re.compile(r"(?<=[.!?:])[\"')\]]*\s+|\n+")
+LEAST_WORDS, MOST_PIECES = 4, 48
+
+
+def pieces(text: str) -> list[str]:
+    """Return the sentences and lines of a text, short ones joined to the next; none when there is only one."""
+    found: list[str] = []
+    rest = ""
+    for part in _SENTENCE.split(text):
+        rest = f"{rest} {part.strip()}".strip()
+        if len(rest.split()) >= LEAST_WORDS:
+            found.append(rest)
+            rest = ""
+    if rest and found:
+        found[-1] = f"{found[-1]} {rest}"
+    if len(found) < 2:
+        return []
+    # A very long prompt is read at both ends first: requests stand at the start or the end.
+    half = MOST_PIECES // 2
+    return found if len(found) <= MOST_PIECES else found[:half] + found[-half:]
+
+
+def decoded(text: str) -> list[str]:
+    """Return what base64 and spelled-out runs in a text say, where that is readable text."""
+    return [*_from_base64(text), *_from_spelled(text)]
+
+
+def _from_base64(text: str) -> Iterator[str]:
+    for match in _BASE64.finditer(text):
+        run = match.group().rstrip("=")
+        try:
+            plain = base64.b64decode(run + "=" * (-len(run) % 4), validate=True).decode("utf-8")
+        except (binascii.Error, UnicodeDecodeError):
+            continue
+        if plain.isprintable() and " " in plain:
+            yield plain
+
+
+def _from_spelled(text: str) -> Iterator[str]:
+    # "h-o-w- -t-o": every character is followed by a hyphen, and a space is one of the characters.
+    for match in re.finditer(r"(?:[^-\n]-){8,}[^-\n]", text):
+        plain = match.group()[::2].strip()
+        if len(plain.split()) > 1:
+            yield plain

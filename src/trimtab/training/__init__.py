@@ -1,0 +1,1 @@
+"""Fits adapters (TRL and PEFT) and the guard, and trims their strengths."""

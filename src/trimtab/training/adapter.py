@@ -1,0 +1,126 @@
+"""What all adapter training shares: one LoRA shape, one set of arguments, a standard PEFT folder at the end."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import InputError, Problem
+from trimtab.models.cache import folder_digest, made_whole
+from trimtab.models.local import LocalModel
+from trimtab.models.protocol import Progress
+
+RANK, ALPHA = 8, 16
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+MAX_LENGTH = 384
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An adapter on disk, and what it took: records, tokens, seconds, first and last loss."""
+
+    folder: str
+    digest: str
+    records: int
+    tokens: int
+    seconds: float
+    first_loss: float
+    last_loss: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+def lora_config() -> Any:
+    """Return the LoRA shape: rank 8 on all linear layers."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=TARGETS, task_type="CAUSAL_LM"
+    )
+
+
+def arguments(
+    model: LocalModel, folder: Path, *, seed: int, epochs: float, batch: int, rate: float
+) -> dict[str, Any]:
+    """Return the training arguments of every trainer here."""
+    return {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": batch,
+        "num_train_epochs": epochs,
+        "learning_rate": rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 5,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": model.device == "cpu",
+        "bf16": False,  # the weights are already in the device's format; LoRA stays in float32
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": False,
+        "max_length": MAX_LENGTH,
+    }
+
+
+def fit(
+    model: LocalModel,
+    folder: Path,
+    make_trainer: Callable[[Path], Any],
+    *,
+    records: int,
+    progress: Progress | None,
+) -> Trained:
+    """Train with `make_trainer(scratch folder)` on the bare weights and write the adapter to `folder`, whole or not."""
+    import torch
+
+    model.set_adapters({})
+    started = time.monotonic()
+    if folder.exists():
+        shutil.rmtree(folder)
+    with made_whole(folder) as temporary, torch.enable_grad():
+        trainer = make_trainer(temporary / "scratch")
+        with _counted(trainer, progress):
+            trainer.train()
+        _write(trainer, temporary)
+        losses = [h["loss"] for h in trainer.state.log_history if "loss" in h]
+        tokens = int(getattr(trainer.state, "num_input_tokens_seen", 0) or 0)
+        trainer.model.unload()
+    model.network.eval()
+    model.network.requires_grad_(True)
+    seconds = time.monotonic() - started
+    digest = folder_digest(folder, "adapter_*")
+    return Trained(str(folder), digest, records, tokens, seconds, losses[0], losses[-1])
+
+
+def _write(trainer: Any, folder: Path) -> None:
+    try:
+        trainer.model.save_pretrained(folder, safe_serialization=True)
+    except OSError as error:
+        raise InputError(
+            Problem("adapter.not-written", str(folder), str(error), "Free space there.")
+        ) from error
+    shutil.rmtree(folder / "scratch", ignore_errors=True)
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+@contextmanager
+def _counted(trainer: Any, progress: Progress | None) -> Iterator[None]:
+    """Report every training step as the records it used."""
+    from transformers import TrainerCallback
+
+    class Counter(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if progress:
+                progress(args.per_device_train_batch_size)
+
+    trainer.add_callback(Counter())
+    yield

@@ -1,0 +1,38 @@
+"""Direct preference optimisation on `preference` records with TRL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trimtab.models.local import LocalModel
+from trimtab.models.protocol import Progress
+from trimtab.records.record import Record
+from trimtab.records.write import to_trl
+from trimtab.training.adapter import Trained, arguments, fit, lora_config
+
+EPOCHS, BATCH, RATE, BETA = 1, 8, 2e-4, 0.1
+
+
+def train_dpo(
+    model: LocalModel, records: Sequence[Record], folder: Path, *, seed: int, rate: float = RATE,
+    epochs: float = EPOCHS, beta: float = BETA, progress: Progress | None = None,
+) -> Trained:  # fmt: skip
+    """Write a LoRA adapter trained to prefer `chosen` over `rejected` (Rafailov et al. 2023) to `folder`."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    rows = to_trl(records)
+
+    def trainer(scratch: Path) -> Any:
+        args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
+        return DPOTrainer(
+            model=model.network,
+            args=DPOConfig(**args, beta=beta, precompute_ref_log_probs=True),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=model.tokenizer,
+            peft_config=lora_config(),
+        )
+
+    return fit(model, folder, trainer, records=len(rows), progress=progress)
