@@ -84,7 +84,7 @@ class Meter:
 
         Waits while only the requests under way, which hold more than they will cost, stand in the way.
         """
-        cost = _input_estimate(body) * self.usd_input + _output_limit(body) * self.usd_output
+        cost = _input_most(body) * self.usd_input + _output_limit(body) * self.usd_output
         while self.in_flight and self._full(cost) and not (counted and self._used_up()):
             self.freed.clear()
             await self.freed.wait()
@@ -135,6 +135,12 @@ def _input_estimate(body: Body) -> int:
     return _quarter(body.get("prompt") or "".join(m.get("content", "") for m in body.get("messages", ())))
 
 
+def _input_most(body: Body) -> int:
+    """A token is seldom less than a byte; the template adds a few for each message (16 is generous)."""
+    texts = [body.get("prompt", ""), *(m.get("content", "") for m in body.get("messages", ()))]
+    return sum(len(t.encode("utf-8", "surrogatepass")) + 16 for t in texts)
+
+
 def _output_limit(body: Body) -> int:
     return int(body["max_tokens"] if "max_tokens" in body else body["max_completion_tokens"])
 
@@ -146,8 +152,19 @@ def _written(body: Body, reply: Body) -> str:
     return text.removeprefix(body.get("prompt", "")) if isinstance(text, str) else ""
 
 
-async def request(client: AsyncOpenAI, path: str, body: Body | None, seconds: float) -> str:
-    """GET (no body) or POST once and return the reply's text; raise `FailedError` for anything else."""
+async def request(client: AsyncOpenAI, path: str, body: Body | None, seconds: float) -> bytes:
+    """GET (no body) or POST once and return the reply; raise `FailedError` for anything else."""
+    try:
+        return await _request(client, path, body, seconds)
+    except FailedError as failed:
+        # Some servers repeat the key in their refusal, and messages end up in logs and reports.
+        failed.args = (
+            (str(failed).replace(client.api_key, "KEY"),) if len(client.api_key) > 7 else failed.args
+        )
+        raise
+
+
+async def _request(client: AsyncOpenAI, path: str, body: Body | None, seconds: float) -> bytes:
     import openai
 
     options: Any = {"headers": {f"X-Stainless-{h}": openai.Omit() for h in _UNASKED}}
@@ -155,8 +172,8 @@ async def request(client: AsyncOpenAI, path: str, body: Body | None, seconds: fl
     try:
         async with asyncio.timeout(seconds):  # the client's own limit starts anew with each byte
             if body is None:
-                return await client.get(path, cast_to=str, options=options) or ""
-            return await client.post(path, cast_to=str, body=body, options=options) or ""
+                return await client.get(path, cast_to=bytes, options=options)
+            return await client.post(path, cast_to=bytes, body=body, options=options)
     except openai.APIStatusError as error:
         raise _status_failure(error) from error
     except (openai.APITimeoutError, TimeoutError) as error:
@@ -207,10 +224,10 @@ def pause(attempt: int, wait: float) -> float:
     return wait + backoff * random.uniform(0.5, 1.0)
 
 
-def json_object(text: str) -> Body | None:
-    """Return the JSON object in `text`, None when it is anything else."""
+def json_object(reply: bytes) -> Body | None:
+    """Return the JSON object in a reply, None when it is anything else (bytes that are no text, too)."""
     try:
-        value = json.loads(text)
+        value = json.loads(reply)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -97,16 +97,17 @@ class EndpointModel:
         self.name = name
         self._url = (base_url or os.environ.get("OPENAI_BASE_URL", "")).strip().rstrip("/")
         # Local servers want no key, but the client insists on one.
-        self._key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
+        self._key = (api_key or os.environ.get("OPENAI_API_KEY", "")).strip() or "none"
         self._concurrency, self._timeout, self._retries = concurrency, timeout, retries
         prices = (usd_per_million_input, usd_per_million_output)
         caps: _Caps = {
             "concurrency": (concurrency, 1),
             "retries": (retries, 0),
+            "max_requests": (max_requests, 0),
             "max_cost_usd": (max_cost_usd, 0),
+            "usd_per_million_input": (prices[0], 0),
+            "usd_per_million_output": (prices[1], 0),
         }
-        caps |= {"usd_per_million_input": (prices[0], 0), "usd_per_million_output": (prices[1], 0)}
-        caps |= {"max_requests": (max_requests, 0)}
         _check(name, self._url, timeout, caps, free=not any(prices))
         self._meter = Meter(max_requests, max_cost_usd, prices[0] / 1e6, prices[1] / 1e6)
         self._worked: set[str] = set()
@@ -162,9 +163,7 @@ class EndpointModel:
             fix = "Use an endpoint whose /completions knows `echo` (vLLM does), or a model on this machine."
             problems.append(Problem("endpoint.no-likelihood", self._place, self.scoring_note, fix))
         if chats := [i for i, q in enumerate(questions) if q.messages]:
-            what = (
-                f"{len(chats)} texts follow messages (the first is text {chats[0]}): the template is unknown"
-            )
+            what = f"{len(chats)} texts follow messages (first text {chats[0]}), whose template is unknown"
             fix = "Score raw texts only, or use a model on this machine."
             problems.append(Problem("endpoint.no-template", self._place, what, fix))
         if problems:
