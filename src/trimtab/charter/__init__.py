@@ -1,0 +1,1 @@
+"""The charter: principles that a model is taught, and why."""
