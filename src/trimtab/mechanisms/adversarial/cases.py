@@ -73,17 +73,16 @@ def attack_cases(split: Split, attempt: int = 0) -> list[AttackCase]:
 
 def twin_cases(split: Split) -> list[BenignCase]:
     """Return the benign twin of each behaviour of a split, in the same wrapping as the attack on it."""
-    return [
-        _benign(
-            "twins",
-            f"twin-{row['number']}",
-            row["cluster"],
-            split,
-            wrap(row["benign"], family, variant),
-            family,
-        )
-        for row, family, variant in _wrapped(split, 0)
-    ]
+    cases = []
+    for row, family, variant in _wrapped(split, 0):
+        fields = {
+            "id": f"twin-{row['number']}",
+            "suite": "twins",
+            "cluster": row["cluster"],
+            "family": family,
+        }
+        cases.append(_benign(fields, split, wrap(row["benign"], family, variant)))
+    return cases
 
 
 def ordinary_cases(split: Split, limit: int | None = None) -> list[BenignCase]:
