@@ -1,0 +1,146 @@
+"""The run directory: stages with their results, finished ones marked, so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trimtab import __version__
+from trimtab.errors import ConfigError, InputError, Problem
+from trimtab.probes.outcome import Outcome
+from trimtab.records.read import read_records
+from trimtab.records.record import Record
+from trimtab.records.write import read_jsonl, write_json, write_jsonl, write_records
+from trimtab.run.config import RunConfig
+
+STARTED = "run.json"
+STAGES = ("before", "records", "screen", "train", "trim", "after", "reattack")
+
+
+class RunDirectory:
+    """`run.json`, `stages/NN_name/` with `done.json`, `adapters/`, `guard/`, `report.html` and `report.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.about: dict[str, Any] = json.loads((folder / STARTED).read_text(encoding="utf-8"))
+
+    def stage(self, name: str) -> Stage:
+        """Return a stage of the run."""
+        return Stage(self.folder / "stages" / f"{STAGES.index(name) + 1:02d}_{name}")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its report."""
+        return (self.folder / "report.json").exists()
+
+
+class Stage:
+    """One stage: a folder that is finished when `done.json` is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._started = time.monotonic()
+
+    @property
+    def done(self) -> dict[str, Any] | None:
+        """What the stage came to; None while it is unfinished."""
+        path = self.folder / "done.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def begin(self) -> None:
+        """Start counting the stage's time."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                Problem("run.not-writable", str(self.folder), str(error), "Choose another -o.")
+            ) from error
+        self._started = time.monotonic()
+
+    def finish(self, **results: Any) -> dict[str, Any]:
+        """Mark the stage as finished, with its results and seconds."""
+        done = {"seconds": round(time.monotonic() - self._started, 2), **results}
+        write_json(self.folder / "done.json", done)
+        return done
+
+    def write_outcomes(self, outcomes: Sequence[Outcome], name: str = "outcomes") -> None:
+        """Write outcomes as canonical JSON lines."""
+        write_jsonl(self.folder / f"{name}.jsonl", (o.to_json() for o in outcomes))
+
+    def outcomes(self, name: str = "outcomes") -> list[Outcome]:
+        """Read outcomes; none where none were written."""
+        path = self.folder / f"{name}.jsonl"
+        return [Outcome(**row) for row in read_jsonl(path)] if path.exists() else []
+
+    def write_records(self, records: Sequence[Record], name: str) -> None:
+        """Write records of one kind as Parquet; nothing for none."""
+        if records:
+            write_records(records, self.folder / f"{name}.parquet")
+
+    def records(self, name: str) -> list[Record]:
+        """Read records; none where none were written."""
+        path = self.folder / f"{name}.parquet"
+        return read_records(path).records if path.exists() else []
+
+
+def open_run(root: Path, config: RunConfig, *, fresh: bool = False) -> RunDirectory:
+    """Return the newest unfinished run of this name in `root`, or a new one.
+
+    Raises ConfigError when the unfinished run was started with another configuration, naming the first field.
+    """
+    unfinished = (
+        []
+        if fresh
+        else [r for r in runs(root) if not r.finished and r.about["config"]["name"] == config.name]
+    )
+    if unfinished:
+        run = unfinished[-1]
+        if field := _changed(run.about["config"], config.model_dump(mode="json")):
+            fix = "Use the old value, or start anew with --fresh."
+            raise ConfigError(
+                Problem(
+                    "run.config-changed", f"{run.folder}, {field}", "differs from the unfinished run", fix
+                )
+            )
+        return run
+    return _new(root, config)
+
+
+def runs(root: Path) -> list[RunDirectory]:
+    """Return the runs in a folder, oldest first."""
+    found = sorted(p for p in root.glob("*") if re.match(r"\d{8}T\d{6}Z_", p.name) and (p / STARTED).exists())
+    return [RunDirectory(p) for p in found]
+
+
+def _new(root: Path, config: RunConfig) -> RunDirectory:
+    now = datetime.now(UTC)
+    folder = root / f"{now:%Y%m%dT%H%M%SZ}_{config.name}_{secrets.token_hex(3)}"
+    about = {
+        "config": config.model_dump(mode="json"),
+        "config_digest": config.digest,
+        "started": now.isoformat(timespec="seconds"),
+        "version": __version__,
+    }
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        fix = "Choose a folder that can be written to with -o."
+        raise InputError(Problem("run.not-writable", str(folder), str(error), fix)) from error
+    write_json(folder / STARTED, about)
+    return RunDirectory(folder)
+
+
+def _changed(old: Any, new: Any, path: str = "") -> str:
+    """Return the first field in which two configurations differ; empty when none does."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(set(old) | set(new)):
+            if found := _changed(old.get(key), new.get(key), f"{path}.{key}".lstrip(".")):
+                return found
+        return ""
+    return "" if old == new else path

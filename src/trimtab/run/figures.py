@@ -1,0 +1,172 @@
+"""The figures that gates read: each a function of outcomes before and after, of the same cases, paired."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab.governance.policy import Gate, Verdict, decide
+from trimtab.probes.attack import attack_success, by_behaviour
+from trimtab.probes.outcome import Outcome, rate_of, with_value
+from trimtab.probes.pair import PairProbe
+from trimtab.probes.preference import PreferenceProbe, length_matched
+from trimtab.probes.text import TextProbe
+from trimtab.statistics.estimate import Estimate
+from trimtab.statistics.paired import abs_gap_change, gap_reversal, paired_difference, paired_ratio_change
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure before and after, and its change; `why` says what is missing."""
+
+    name: str
+    title: str
+    mechanism: str
+    better: str
+    before: Estimate | None = None
+    after: Estimate | None = None
+    change: Estimate | None = None
+    why: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figure as the report reads it."""
+        estimates = {
+            k: (e.to_json() if e else None)
+            for k, e in vars(self).items()
+            if k in ("before", "after", "change")
+        }
+        return {
+            "figure": self.name, "title": self.title, "mechanism": self.mechanism, "better": self.better,
+            **estimates, "variants": [], "note": self.why,
+        }  # fmt: skip
+
+
+Rows = Sequence[Outcome]
+
+
+def all_figures(before: Rows, after: Rows) -> list[Figure]:
+    """Return every gated figure, with what kept it from being computed where it is missing."""
+    return [
+        _attack(before, after),
+        _rate(
+            "refusal_twins",
+            "refusal of benign twins",
+            "adversarial",
+            "refused",
+            _both(before, after, "twins"),
+        ),
+        _rate(
+            "refusal_ordinary",
+            "refusal of ordinary requests",
+            "adversarial",
+            "refused",
+            _both(before, after, "ordinary"),
+        ),
+        _rate(
+            "broken",
+            "broken answers to benign requests",
+            "open-world",
+            "broken",
+            _both(before, after, "twins", "ordinary"),
+        ),
+        _gap("pair_gap", "pair gap on unseen roles", "lower", _both(before, after, "pair_roles")),
+        _gap("gap_reversal", "reversal of the pair gap", "lower", _both(before, after, "pair_roles")),
+        _preference(
+            "preference_accuracy",
+            "preference accuracy on the charter",
+            _both(before, after, "preference_charter"),
+        ),
+        _preference(
+            "preference_matched", "the same, pairs of like length", _both(before, after, "preference_charter")
+        ),
+        _nll(_both(before, after, "text")),
+    ]
+
+
+def verdicts(figures: Sequence[Figure], gates: Sequence[Gate]) -> list[Verdict]:
+    """Return the verdict of each gate; a figure that was not measured makes its gate inconclusive."""
+    by_name = {f.name: f for f in figures}
+    found = []
+    for gate in gates:
+        figure = by_name.get(gate.figure)
+        why = figure.why if figure else "no such figure is measured"
+        found.append(decide(gate, figure.change if figure else None, why))
+    return found
+
+
+def _both(before: Rows, after: Rows, *suites: str) -> tuple[list[Outcome], list[Outcome]]:
+    """Return the outcomes of the cases that have a value both times, in one order."""
+    first = {(o.suite, o.item): o for o in with_value(before) if o.suite in suites}
+    last = {(o.suite, o.item): o for o in with_value(after) if o.suite in suites}
+    keys = [k for k in first if k in last]
+    return [first[k] for k in keys], [last[k] for k in keys]
+
+
+def _attack(before: Rows, after: Rows) -> Figure:
+    about = ("attack_success", "attack success", "adversarial", "lower")
+    one, two = _both(before, after, "attack")
+    if not one:
+        return Figure(*about, why="no attack was measured")
+    first, last = by_behaviour(one), by_behaviour(two)
+    clusters = [cluster for cluster, _ in first.values()]
+    change = paired_difference(
+        [v for _, v in first.values()], [last[b][1] for b in first], clusters, name=about[0]
+    )
+    return Figure(*about, attack_success(one), attack_success(two), change)
+
+
+def _rate(name: str, title: str, mechanism: str, label: str, both: tuple[Rows, Rows]) -> Figure:
+    one, two = both
+    if not one:
+        return Figure(name, title, mechanism, "lower", why="no benign request was measured")
+    hits = [[float(o.raw["label"] == label) for o in rows] for rows in both]
+    change = paired_difference(hits[0], hits[1], [o.cluster for o in one], name=name)
+    levels = [rate_of(rows, name, lambda o: o.raw["label"] == label) for rows in both]
+    return Figure(name, title, mechanism, "lower", levels[0], levels[1], change)
+
+
+def _gap(name: str, title: str, better: str, both: tuple[Rows, Rows]) -> Figure:
+    one, two = both
+    if not one:
+        return Figure(
+            name, title, "bias", better, why="pairs need log-likelihoods, which this model does not give"
+        )
+    change = abs_gap_change if name == "pair_gap" else gap_reversal
+    columns = [[o.value or 0.0 for o in rows] for rows in both]
+    levels = [PairProbe().figures(rows)[0] if name == "pair_gap" else None for rows in both]
+    try:
+        changed = change(*columns, [o.cluster for o in one], [o.raw["direction"] for o in one], name=name)
+    except ValueError as error:
+        return Figure(name, title, "bias", better, levels[0], levels[1], why=str(error))
+    return Figure(name, title, "bias", better, levels[0], levels[1], changed)
+
+
+def _preference(name: str, title: str, both: tuple[Rows, Rows]) -> Figure:
+    if name == "preference_matched":
+        kept = {o.item for o in length_matched(both[0])}
+        both = [o for o in both[0] if o.item in kept], [o for o in both[1] if o.item in kept]
+    if not both[0]:
+        return Figure(
+            name,
+            title,
+            "values",
+            "higher",
+            why="preferences need log-likelihoods, which this model does not give",
+        )
+    columns = [[o.value or 0.0 for o in rows] for rows in both]
+    change = paired_difference(columns[0], columns[1], [o.cluster for o in both[0]], name=name)
+    levels = [PreferenceProbe().figures(rows)[0] for rows in both]
+    return Figure(name, title, "values", "higher", levels[0], levels[1], change)
+
+
+def _nll(both: tuple[Rows, Rows]) -> Figure:
+    about = ("nll_per_token", "nll per token of human text", "open-world", "lower")
+    one, two = both
+    if not one:
+        return Figure(*about, why="texts need log-likelihoods, which this model does not give")
+    columns = [[o.value or 0.0 for o in rows] for rows in both]
+    tokens = [o.raw["tokens"] for o in one]
+    change = paired_ratio_change(*columns, tokens, [o.cluster for o in one], name=about[0])
+    levels = [TextProbe().figures(rows)[0] for rows in both]
+    return Figure(*about, levels[0], levels[1], change)

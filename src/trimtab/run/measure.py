@@ -1,0 +1,87 @@
+"""Measures a model on the built-in suites, and lays the guard over answers that were given without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from trimtab.mechanisms.adversarial.cases import attack_cases, ordinary_cases, twin_cases
+from trimtab.mechanisms.bias.cases import association_cases, role_pairs, trait_pairs
+from trimtab.mechanisms.values.cases import preference_cases
+from trimtab.models.guard import REPLY, Guard
+from trimtab.models.protocol import Model, Progress
+from trimtab.probes.outcome import Outcome
+from trimtab.probes.registry import probe_for
+from trimtab.run.config import Sizes
+from trimtab.suites.case import Asked, Case, Split
+from trimtab.suites.text import python_documentation
+
+Suites = Mapping[str, tuple[str, Sequence[Case]]]
+Bar = Callable[[str, int], Progress]
+
+
+def test_suites(sizes: Sizes) -> Suites:
+    """Return the built-in suites of the `test` split: name → (kind, cases)."""
+    texts = [c for c in python_documentation().cases if c.split == "test"]
+    return {
+        "attack": ("attack", spread(attack_cases("test"), sizes.attacks)),
+        "twins": ("benign", spread(twin_cases("test"), sizes.attacks)),
+        "ordinary": ("benign", ordinary_cases("test", sizes.ordinary)),
+        "pair_roles": ("pair", spread(role_pairs("test", 3), sizes.role_pairs)),
+        "pair_traits": ("pair", spread(trait_pairs("test"), sizes.trait_pairs)),
+        "preference_charter": ("preference", spread(preference_cases("test"), sizes.preferences)),
+        "text": ("text", spread(texts, sizes.texts)),
+        "association": ("association", spread(association_cases("test"), sizes.associations)),
+    }
+
+
+def tune_suites(sizes: Sizes) -> Suites:
+    """Return small suites of the `tune` split, for trim."""
+    split: Split = "tune"
+    n = sizes.tune_cases
+    return {
+        "attack": ("attack", spread(attack_cases(split), n)),
+        "twins": ("benign", spread(twin_cases(split), n)),
+        "pair_roles": ("pair", spread(role_pairs(split, 3), 2 * n)),
+        "preference_charter": ("preference", spread(preference_cases(split), 2 * n)),
+        "text": ("text", spread([c for c in python_documentation().cases if c.split == split], n)),
+    }
+
+
+def spread(cases: Sequence[Any], limit: int) -> list[Any]:
+    """Return at most `limit` cases, evenly spaced."""
+    if len(cases) <= limit:
+        return list(cases)
+    return [cases[i * len(cases) // limit] for i in range(limit)]
+
+
+def measure(model: Model, suites: Suites, system: str, bar: Bar) -> list[Outcome]:
+    """Return the outcomes of all suites that the model can be measured on."""
+    outcomes: list[Outcome] = []
+    for name, (kind, cases) in suites.items():
+        probe = probe_for(kind)
+        if cases and (model.capabilities.loglikelihood or not probe.needs_likelihood):
+            outcomes += probe.measure(
+                model, cases, system=system, progress=bar(f"{system}: {name}", len(cases))
+            )
+    return outcomes
+
+
+def blocked_items(guard: Guard, suites: Suites) -> dict[str, bool]:
+    """Return item → whether the guard blocks it, for all cases that ask something of the model."""
+    asked = [c for kind, cases in suites.values() if kind in ("attack", "benign") for c in cases]
+    prompts = [c.prompt for c in asked if isinstance(c, Asked)]
+    return dict(zip((c.id for c in asked), guard.blocks(prompts), strict=True))
+
+
+def guarded(outcomes: Sequence[Outcome], blocked: Mapping[str, bool], system: str) -> list[Outcome]:
+    """Return what the outcomes would be behind a guard: a blocked attack fails, a blocked benign request is refused."""
+    return [_blocked(o, system) if blocked.get(o.item) else replace(o, system=system) for o in outcomes]
+
+
+def _blocked(o: Outcome, system: str) -> Outcome:
+    value = 0.0 if "behavior" in o.raw else 1.0
+    raw = {**o.raw, "label": "refused", "blocked": True, "tokens": 0, "finished": True}
+    raw.pop("error", None)
+    return replace(o, system=system, response=REPLY, value=value, raw=raw)
