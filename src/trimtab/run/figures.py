@@ -117,7 +117,7 @@ def _attack(before: Rows, after: Rows) -> Figure:
 
 
 def _rate(name: str, title: str, mechanism: str, label: str, both: tuple[Rows, Rows]) -> Figure:
-    one, two = both
+    one, _ = both
     if not one:
         return Figure(name, title, mechanism, "lower", why="no benign request was measured")
     hits = [[float(o.raw["label"] == label) for o in rows] for rows in both]
@@ -133,10 +133,10 @@ def _gap(name: str, title: str, better: str, both: tuple[Rows, Rows]) -> Figure:
             name, title, "bias", better, why="pairs need log-likelihoods, which this model does not give"
         )
     change = abs_gap_change if name == "pair_gap" else gap_reversal
-    columns = [[o.value or 0.0 for o in rows] for rows in both]
+    first, last = ([o.value or 0.0 for o in rows] for rows in both)
     levels = [PairProbe().figures(rows)[0] if name == "pair_gap" else None for rows in both]
     try:
-        changed = change(*columns, [o.cluster for o in one], [o.raw["direction"] for o in one], name=name)
+        changed = change(first, last, [o.cluster for o in one], [o.raw["direction"] for o in one], name=name)
     except ValueError as error:
         return Figure(name, title, "bias", better, levels[0], levels[1], why=str(error))
     return Figure(name, title, "bias", better, levels[0], levels[1], changed)
@@ -154,19 +154,19 @@ def _preference(name: str, title: str, both: tuple[Rows, Rows]) -> Figure:
             "higher",
             why="preferences need log-likelihoods, which this model does not give",
         )
-    columns = [[o.value or 0.0 for o in rows] for rows in both]
-    change = paired_difference(columns[0], columns[1], [o.cluster for o in both[0]], name=name)
+    first, last = ([o.value or 0.0 for o in rows] for rows in both)
+    change = paired_difference(first, last, [o.cluster for o in both[0]], name=name)
     levels = [PreferenceProbe().figures(rows)[0] for rows in both]
     return Figure(name, title, "values", "higher", levels[0], levels[1], change)
 
 
 def _nll(both: tuple[Rows, Rows]) -> Figure:
     about = ("nll_per_token", "nll per token of human text", "open-world", "lower")
-    one, two = both
+    one, _ = both
     if not one:
         return Figure(*about, why="texts need log-likelihoods, which this model does not give")
-    columns = [[o.value or 0.0 for o in rows] for rows in both]
+    first, last = ([o.value or 0.0 for o in rows] for rows in both)
     tokens = [o.raw["tokens"] for o in one]
-    change = paired_ratio_change(*columns, tokens, [o.cluster for o in one], name=about[0])
+    change = paired_ratio_change(first, last, tokens, [o.cluster for o in one], name=about[0])
     levels = [TextProbe().figures(rows)[0] for rows in both]
     return Figure(*about, levels[0], levels[1], change)

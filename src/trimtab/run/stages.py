@@ -1,0 +1,223 @@
+"""The loop, stage by stage. Each stage reads what the earlier ones wrote, and is not done twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab.charter.charter import read_charter
+from trimtab.mechanisms.adversarial.cases import attack_cases
+from trimtab.mechanisms.adversarial.prompts import learn_prompts, tune_prompts
+from trimtab.mechanisms.adversarial.records import make_adversarial
+from trimtab.mechanisms.bias.records import make_bias
+from trimtab.mechanisms.made import Made
+from trimtab.mechanisms.values.records import make_values
+from trimtab.mechanisms.writer import Writer
+from trimtab.models.guard import Guard, load_guard
+from trimtab.models.local import LocalModel
+from trimtab.models.protocol import Model
+from trimtab.models.system import System, adapter_folder, write_system
+from trimtab.probes.registry import probe_for
+from trimtab.run.config import RunConfig
+from trimtab.run.directory import RunDirectory, Stage
+from trimtab.run.measure import Bar, blocked_items, guarded, measure, spread, test_suites, tune_suites
+from trimtab.run.screen import screen
+from trimtab.run.trim import sweep
+from trimtab.training.anchor import anchor_about, anchor_records
+
+
+@dataclass
+class Loop:
+    """What every stage needs."""
+
+    run: RunDirectory
+    config: RunConfig
+    model: Model
+    bar: Bar
+
+    @property
+    def trains(self) -> bool:
+        """Whether adapters can be trained here; records and the guard are made in any case."""
+        return isinstance(self.model, LocalModel)
+
+
+def run_loop(loop: Loop) -> None:
+    """Run every stage that is not finished, in order."""
+    for name, work in STAGES.items():
+        stage = loop.run.stage(name)
+        if stage.done is None:
+            stage.begin()
+            stage.finish(**work(loop, stage))
+
+
+def before(loop: Loop, stage: Stage) -> dict[str, Any]:
+    """Measure the bare model on `test`."""
+    _bare(loop)
+    outcomes = measure(loop.model, test_suites(loop.config.sizes), "before", loop.bar)
+    stage.write_outcomes(outcomes)
+    return {"outcomes": len(outcomes), "model": loop.model.digest}
+
+
+def records(loop: Loop, stage: Stage) -> dict[str, Any]:
+    """Let each mechanism make its records."""
+    _bare(loop)
+    sizes, time = loop.config.sizes, loop.run.about["started"]
+    writer = Writer(loop.model, stage.folder / "answers", seed=loop.config.seed, progress=loop.bar)
+    charter = read_charter()
+    makers: Mapping[str, Callable[[], Made]] = {
+        "adversarial": lambda: make_adversarial(
+            writer, harmful=sizes.harmful_records, ordinary_requests=sizes.ordinary_records, time=time
+        ),
+        "bias": lambda: make_bias(
+            writer, writings=sizes.writings, pairs=sizes.pair_records, traits=sizes.trait_records, time=time
+        ),
+        "values": lambda: make_values(
+            writer, charter, authored=sizes.authored_preferences, contrast=sizes.contrast_prompts, time=time
+        ),
+    }
+    results: dict[str, Any] = {}
+    for mechanism in loop.config.mechanisms:
+        made = makers[mechanism]()
+        stage.write_records(made.records, mechanism)
+        results[mechanism] = {"made": len(made.records), "dropped": dict(made.dropped)}
+    return results
+
+
+def screened(loop: Loop, stage: Stage) -> dict[str, Any]:
+    """Screen the records of each mechanism against everything that is measured later."""
+    sizes = loop.config.sizes
+    held_out = [c for _, cases in test_suites(sizes).values() for c in cases]
+    results: dict[str, Any] = {}
+    for mechanism in loop.config.mechanisms:
+        kept, dropped = screen(loop.run.stage("records").records(mechanism), held_out)
+        stage.write_records(kept, mechanism)
+        reasons = Counter(reason for _, reason in dropped)
+        results[mechanism] = {"kept": len(kept), "dropped": dict(reasons)}
+    return results
+
+
+def train(loop: Loop, stage: Stage) -> dict[str, Any]:
+    """Fit the guard, and one adapter for each mechanism where the model can be trained."""
+    results: dict[str, Any] = {"guard": _train_guard(loop)}
+    if isinstance(loop.model, LocalModel):
+        for mechanism in loop.config.mechanisms:
+            results[mechanism] = _train_adapter(loop, loop.model, mechanism)
+    return results
+
+
+def _train_guard(loop: Loop) -> dict[str, Any]:
+    from trimtab.models.embedder import Embedder
+    from trimtab.training.guard import GuardData, train_guard
+
+    if "adversarial" not in loop.config.mechanisms:
+        return {}
+    progress = loop.bar("train: guard", 1)
+    guard = train_guard(GuardData(*learn_prompts(), *tune_prompts()), Embedder(), seed=loop.config.seed)
+    guard.save(loop.run.folder / "guard")
+    progress(1)
+    return {"digest": guard.digest, "threshold": guard.threshold, **guard.about}
+
+
+def _train_adapter(loop: Loop, model: LocalModel, mechanism: str) -> dict[str, Any]:
+    from trimtab.training.dpo import train_dpo
+    from trimtab.training.equalise import train_equalise
+    from trimtab.training.sft import train_sft
+
+    kept = loop.run.stage("screen").records(mechanism)
+    folder = adapter_folder(loop.run.folder, mechanism)
+    seed, anchors = loop.config.seed, []
+    if mechanism == "adversarial":
+        anchors = anchor_records(
+            loop.config.sizes.anchors, mechanism=mechanism, time=loop.run.about["started"]
+        )
+    if not kept:
+        return {"records": 0}
+    trainers: dict[str, Callable[..., Any]] = {
+        "adversarial": train_sft,
+        "bias": train_equalise,
+        "values": train_dpo,
+    }
+    rows = [*kept, *anchors]
+    progress = loop.bar(f"train: {mechanism}", len(rows))
+    trained = trainers[mechanism](model, rows, folder, seed=seed, progress=progress)
+    return {**trained.to_json(), "folder": folder.name, "anchor": anchor_about(len(kept), len(anchors))}
+
+
+def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
+    """Sweep the strengths on `tune`, choose, and write the system."""
+    trained = loop.run.stage("train").done or {}
+    mechanisms = [m for m in loop.config.mechanisms if trained.get(m, {}).get("records")]
+    points: list[dict[str, Any]] = []
+    if isinstance(loop.model, LocalModel):
+        strengths = loop.config.strengths.model_dump()
+        suites = tune_suites(loop.config.sizes)
+        points = sweep(loop.model, loop.run.folder, mechanisms, strengths, suites, loop.bar)
+    chosen = {p["mechanism"]: p["strength"] for p in points if p["chosen"]}
+    write_system(
+        loop.run.folder,
+        base=loop.config.model,
+        base_digest=loop.model.digest,
+        strengths=chosen,
+        guard=bool(trained.get("guard")),
+    )
+    return {"points": points, "strengths": chosen}
+
+
+def after(loop: Loop, stage: Stage) -> dict[str, Any]:
+    """Measure the system on `test`; adapters without the guard, and the guard alone, beside it."""
+    system = _system(loop)
+    suites = test_suites(loop.config.sizes)
+    alone = loop.run.stage("before").outcomes()
+    if system.strengths:
+        adapters = measure(system.model, suites, "without guard", loop.bar)
+        stage.write_outcomes(adapters, "without_guard")
+    else:
+        adapters = alone
+    blocked = blocked_items(system.guard, suites) if system.guard else {}
+    stage.write_outcomes(guarded(adapters, blocked, "after"))
+    stage.write_outcomes(guarded(alone, blocked, "guard alone"), "guard_alone")
+    return {"system": system.digest, "name": system.name, "blocked": sum(blocked.values())}
+
+
+def reattack(loop: Loop, stage: Stage) -> dict[str, Any]:
+    """Attack the hardened system again, with a fresh budget of other wrappings on each behaviour."""
+    sizes = loop.config.sizes
+    first = spread(attack_cases("test"), sizes.reattack_behaviours)
+    chosen = {c.behavior for c in first}
+    attempts = range(1, sizes.reattack_attempts + 1)
+    cases = [c for a in attempts for c in attack_cases("test", a) if c.behavior in chosen]
+    progress = loop.bar("re-attack", len(cases))
+    outcomes = (
+        probe_for("attack").measure(_system(loop), cases, system="after", progress=progress) if cases else []
+    )
+    stage.write_outcomes(outcomes)
+    return {"behaviours": len(chosen), "attempts": sizes.reattack_attempts, "cases": len(cases)}
+
+
+def _bare(loop: Loop) -> None:
+    if isinstance(loop.model, LocalModel):
+        loop.model.set_adapters({})
+
+
+def _system(loop: Loop) -> System:
+    """Return the system that trim wrote, on the model that is loaded already."""
+    done = loop.run.stage("trim").done or {}
+    strengths: dict[str, float] = done.get("strengths", {})
+    folder = loop.run.folder / "guard"
+    guard: Guard | None = load_guard(folder) if folder.exists() else None
+    if isinstance(loop.model, LocalModel):
+        loop.model.set_adapters({adapter_folder(loop.run.folder, m): s for m, s in strengths.items()})
+    return System(loop.model, guard, strengths)
+
+
+STAGES: Mapping[str, Callable[[Loop, Stage], dict[str, Any]]] = {
+    "before": before,
+    "records": records,
+    "screen": screened,
+    "train": train,
+    "trim": trim,
+    "after": after,
+    "reattack": reattack,
+}
