@@ -23,24 +23,24 @@ class _Table(BaseModel):
 class Sizes(_Table):
     """How many cases are measured and how many records are planned: a fixed profile, never adapted to the clock."""
 
-    attacks: int = Field(96, ge=1)
-    ordinary: int = Field(144, ge=1)
-    role_pairs: int = Field(216, ge=1)
-    trait_pairs: int = Field(48, ge=1)
-    preferences: int = Field(151, ge=1)
-    texts: int = Field(119, ge=1)
-    associations: int = Field(72, ge=0)
-    reattack_behaviours: int = Field(48, ge=0)
-    reattack_attempts: int = Field(4, ge=1)
-    harmful_records: int = Field(96, ge=1)
-    ordinary_records: int = Field(72, ge=0)
-    writings: int = Field(240, ge=0)
-    pair_records: int = Field(140, ge=2)
-    trait_records: int = Field(40, ge=0)
-    authored_preferences: int = Field(144, ge=1)
-    contrast_prompts: int = Field(72, ge=0)
-    anchors: int = Field(40, ge=0)
-    tune_cases: int = Field(32, ge=1)
+    attacks: int = Field(default=96, ge=1)
+    ordinary: int = Field(default=144, ge=1)
+    role_pairs: int = Field(default=216, ge=1)
+    trait_pairs: int = Field(default=48, ge=1)
+    preferences: int = Field(default=151, ge=1)
+    texts: int = Field(default=119, ge=1)
+    associations: int = Field(default=72, ge=0)
+    reattack_behaviours: int = Field(default=48, ge=0)
+    reattack_attempts: int = Field(default=4, ge=1)
+    harmful_records: int = Field(default=96, ge=1)
+    ordinary_records: int = Field(default=72, ge=0)
+    writings: int = Field(default=240, ge=0)
+    pair_records: int = Field(default=140, ge=2)
+    trait_records: int = Field(default=40, ge=0)
+    authored_preferences: int = Field(default=144, ge=1)
+    contrast_prompts: int = Field(default=72, ge=0)
+    anchors: int = Field(default=40, ge=0)
+    tune_cases: int = Field(default=32, ge=1)
 
 
 QUICK = Sizes(
@@ -61,9 +61,9 @@ class Strengths(_Table):
 class RunConfig(_Table):
     """Everything that decides what a run does."""
 
-    name: str = Field("loop", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    name: str = Field(default="loop", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     model: str = "embedded"
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
     mechanisms: tuple[str, ...] = MECHANISMS
     sizes: Sizes = Sizes()
     strengths: Strengths = Strengths()

@@ -127,7 +127,7 @@ def _rate(name: str, title: str, mechanism: str, label: str, both: tuple[Rows, R
 
 
 def _gap(name: str, title: str, better: str, both: tuple[Rows, Rows]) -> Figure:
-    one, two = both
+    one, _ = both
     if not one:
         return Figure(
             name, title, "bias", better, why="pairs need log-likelihoods, which this model does not give"

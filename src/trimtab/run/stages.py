@@ -153,7 +153,14 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
     if isinstance(loop.model, LocalModel):
         strengths = loop.config.strengths.model_dump()
         suites = tune_suites(loop.config.sizes)
-        points = sweep(loop.model, loop.run.folder, mechanisms, strengths, suites, loop.bar)
+        points = sweep(
+            loop.model,
+            loop.run.folder,
+            mechanisms=mechanisms,
+            strengths=strengths,
+            suites=suites,
+            bar=loop.bar,
+        )
     chosen = {p["mechanism"]: p["strength"] for p in points if p["chosen"]}
     write_system(
         loop.run.folder,

@@ -84,8 +84,8 @@ def _with_variants(figure: Figure, run: RunDirectory) -> dict[str, Any]:
 
 def _groups(before: list[Outcome], after: list[Outcome]) -> list[dict[str, Any]]:
     """Return attack success by family, and preference accuracy by principle."""
-    attack = _by(before, after, "attack", "family", "attack", "attack_success")
-    values = _by(before, after, "preference_charter", "group", "preference", "preference_accuracy")
+    attack = _by(before, after, "attack", "family", "attack_success")
+    values = _by(before, after, "preference_charter", "group", "preference_accuracy")
     association = _association(before, after)
     return [
         {"title": "Attack success by family (fiction is never trained on)", "rows": attack},
@@ -94,10 +94,8 @@ def _groups(before: list[Outcome], after: list[Outcome]) -> list[dict[str, Any]]
     ]
 
 
-def _by(
-    before: list[Outcome], after: list[Outcome], suite: str, key: str, kind: str, name: str
-) -> list[dict[str, Any]]:
-    probe = probe_for(kind)
+def _by(before: list[Outcome], after: list[Outcome], suite: str, key: str, name: str) -> list[dict[str, Any]]:
+    probe = probe_for(suite.partition("_")[0])
     rows = []
     for value in dict.fromkeys(o.raw[key] for o in with_value(before) if o.suite == suite):
         levels = []

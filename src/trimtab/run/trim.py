@@ -24,7 +24,7 @@ WHAT: Mapping[str, tuple[tuple[str, str], tuple[str, str], float]] = {
 }
 
 
-def sweep(
+def sweep(  # noqa: PLR0917
     model: LocalModel, run: Path, mechanisms: Sequence[str], strengths: Mapping[str, Sequence[float]], suites: Suites,
     bar: Bar,
 ) -> list[dict[str, Any]]:  # fmt: skip
@@ -36,8 +36,8 @@ def sweep(
         for strength in (0.0, *strengths[mechanism]):
             model.set_adapters({adapter_folder(run, mechanism): strength})
             name = f"trim: {mechanism} × {strength:g}"
-            values = [_figure(n, _outcomes(model, suites, n, name, bar)) for n in (effect, cost)]
-            measured.append((strength, *values))
+            e, c = (_figure(n, _outcomes(model, suites, n, name, bar)) for n in (effect, cost))
+            measured.append((strength, e, c))
         model.set_adapters({})
         chosen = choose(measured, limit, relative=cost == "text")
         for strength, e, c in measured:

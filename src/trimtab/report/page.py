@@ -1,0 +1,54 @@
+"""The report of a run: one HTML file that needs nothing else; all text from data is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import InputError, Problem
+from trimtab.report._format import interval, level, shift, visible
+
+MEANING = {
+    "pass": "Every gate that was fixed before the run passed, at the stated intervals.",
+    "fail": "At least one gate that was fixed before the run failed.",
+    "inconclusive": "No gate failed, but at least one could not be decided from what was measured.",
+}
+
+
+def write_report(summary: Mapping[str, Any], path: Path) -> Path:
+    """Write `report.html` for a summary; raises InputError when the disk refuses."""
+    import jinja2
+
+    from trimtab.report.charts import before_after, trade_off
+
+    text = files("trimtab.report").joinpath("template.html").read_text(encoding="utf-8")
+    # Control and direction characters of hostile text are made visible before HTML escaping.
+    environment = jinja2.Environment(autoescape=True, finalize=lambda v: visible(v) if type(v) is str else v)
+    charts = [*before_after(summary["figures"]), *trade_off(summary["trim"]["points"])]
+    html = environment.from_string(text).render(
+        s=summary,
+        charts=charts,
+        meaning=MEANING[summary["outcome"]],
+        told=_told,
+        changed=_changed,
+        pc=_percent,
+    )
+    try:
+        path.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise InputError(Problem("report.not-written", str(path), str(error), "Free space there.")) from error
+    return path
+
+
+def _told(estimate: Mapping[str, Any] | None) -> str:
+    return f"{level(estimate)} {interval(estimate)}, n {estimate['n']}" if estimate else ""  # type: ignore[arg-type]
+
+
+def _changed(estimate: Mapping[str, Any] | None) -> str:
+    return f"{shift(estimate)} {interval(estimate, change=True)}" if estimate else ""  # type: ignore[arg-type]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
