@@ -7,6 +7,7 @@ a system with three adapters generates as fast as the bare model; changing stren
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,9 @@ def check_folder(folder: Path) -> None:
 
 def quiet() -> None:
     """Silence the libraries' own bars and notices; ours name the stage."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         import datasets
         import transformers

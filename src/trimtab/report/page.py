@@ -43,11 +43,11 @@ def write_report(summary: Mapping[str, Any], path: Path) -> Path:
 
 
 def _told(estimate: Mapping[str, Any] | None) -> str:
-    return f"{level(estimate)} {interval(estimate)}, n {estimate['n']}" if estimate else ""  # type: ignore[arg-type]
+    return f"{level(estimate)} {interval(estimate)}, n {estimate['n']}" if estimate else ""
 
 
 def _changed(estimate: Mapping[str, Any] | None) -> str:
-    return f"{shift(estimate)} {interval(estimate, change=True)}" if estimate else ""  # type: ignore[arg-type]
+    return f"{shift(estimate)} {interval(estimate, change=True)}" if estimate else ""
 
 
 def _percent(share: float) -> str:

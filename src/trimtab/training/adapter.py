@@ -115,12 +115,13 @@ def _write(trainer: Any, folder: Path) -> None:
 @contextmanager
 def _counted(trainer: Any, progress: Progress | None) -> Iterator[None]:
     """Report every training step as the records it used."""
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
 
     class Counter(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if progress:
                 progress(args.per_device_train_batch_size)
 
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Counter())
     yield

@@ -1,0 +1,40 @@
+"""`trimtab ask`: one prompt."""
+
+from __future__ import annotations
+
+import typer
+
+
+def ask(
+    model: str = typer.Argument(help="Model name, or the path of a run."),
+    prompt: str = typer.Argument(help="What to ask."),
+    tokens: int = typer.Option(120, min=1, help="At most this many tokens."),
+    without: list[str] = typer.Option(
+        [], help="Leave out a part of the system: guard, adversarial, bias, values."
+    ),
+    json: bool = typer.Option(False, "--json", help="One JSON line on stdout."),
+) -> None:
+    """Put one prompt to a model or a system; shows the guard's decision and the answer.
+
+    Example: `trimtab ask runs/RUN 'How do I get a wine stain out of a carpet?'`
+    """
+    from trimtab.cli.output import event
+    from trimtab.models.load import load_system
+    from trimtab.models.protocol import user
+    from trimtab.models.system import System
+    from trimtab.probes.judge import judge
+
+    system = load_system(model, without=without)
+    guard = system.guard if isinstance(system, System) else None
+    score = float(guard.scores([prompt])[0]) if guard else None
+    answer = system.generate([user(prompt)], max_tokens=tokens)[0]
+    decision = "no guard" if guard is None else "blocked" if answer.blocked else "passed"
+    label = judge(answer.text)
+    if json:
+        event("answer", guard=decision, score=score, text=answer.text, label=label, error=answer.error)
+        return
+    threshold = (
+        f" (score {score:.2f}, blocks from {guard.threshold:.2f})" if guard and score is not None else ""
+    )
+    typer.echo(f"guard: {decision}{threshold}\njudged: {label}\n")
+    typer.echo(answer.error or answer.text)

@@ -1,0 +1,91 @@
+"""`trimtab harden`, `debias` and `reinforce`: one mechanism alone, which writes records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from trimtab.mechanisms.made import Made
+    from trimtab.mechanisms.writer import Writer
+
+MODEL = typer.Option("embedded", "--model", "-m", help="The generator: embedded, hf/…, dir/… or openai/NAME.")
+OUTPUT = typer.Option(..., "--output", "-o", help="File to write: .jsonl, .jsonl.gz or .parquet.")
+SEED = typer.Option(0, min=0, help="Seed of the plan and of sampling.")
+
+
+def harden(
+    output: Path = OUTPUT,
+    model: str = MODEL,
+    seed: int = SEED,
+    harmful: int = typer.Option(96, min=1, help="Refusals to make; as many benign twins are answered."),
+    ordinary: int = typer.Option(72, min=0, help="Ordinary requests to answer."),
+) -> None:
+    """Make adversarial training records: refusals of attacks, and answers to their benign twins.
+
+    Example: `trimtab harden -o harden.jsonl --harmful 200`
+    """
+    from trimtab.mechanisms.adversarial.records import make_adversarial
+
+    writer = _writer(model, seed)
+    _write(make_adversarial(writer, harmful=harmful, ordinary_requests=ordinary), output, "adversarial")
+
+
+def debias(
+    output: Path = OUTPUT,
+    model: str = MODEL,
+    seed: int = SEED,
+    pairs: int = typer.Option(140, min=2, help="Pairs about roles."),
+    traits: int = typer.Option(40, min=0, help="Pairs on other axes."),
+    writings: int = typer.Option(240, min=0, help="Sentences that the model writes about roles."),
+) -> None:
+    """Make bias mitigation records: counterfactual pairs where the model's writing and scores are skewed.
+
+    Example: `trimtab debias -o pairs.jsonl --pairs 300`
+    """
+    from trimtab.mechanisms.bias.records import make_bias
+
+    _write(make_bias(_writer(model, seed), writings=writings, pairs=pairs, traits=traits), output, "bias")
+
+
+def reinforce(
+    output: Path = OUTPUT,
+    model: str = MODEL,
+    seed: int = SEED,
+    authored: int = typer.Option(144, min=1, help="Pairs from authored examples."),
+    contrast: int = typer.Option(72, min=0, help="Prompts to answer under a principle and its opposite."),
+    charter: Path | None = typer.Option(None, help="Charter file; default: the built-in one."),
+) -> None:
+    """Make value reinforcement records: preference pairs on the principles of a charter.
+
+    Example: `trimtab reinforce -o values.parquet --contrast 100`
+    """
+    from trimtab.charter.charter import read_charter
+    from trimtab.mechanisms.values.records import make_values
+
+    principles = read_charter(charter)
+    made = make_values(_writer(model, seed), principles, authored=authored, contrast=contrast)
+    _write(made, output, "values")
+
+
+def _writer(model: str, seed: int) -> Writer:
+    from trimtab.mechanisms.writer import Writer
+    from trimtab.models.load import load_model
+
+    return Writer(load_model(model), None, seed=seed)
+
+
+def _write(made: Made, output: Path, mechanism: str) -> None:
+    from collections import Counter
+
+    from trimtab.records.write import write_records
+
+    write_records(made.records, output)
+    for cell, n in sorted(Counter(r.cell for r in made.records).items()):
+        typer.echo(f"{n:6} {cell}")
+    for reason, n in sorted(made.dropped.items()):
+        typer.echo(f"{n:6} dropped: {reason}")
+    typer.echo(f"wrote {len(made.records)} records to {output}")
+    typer.echo(f"next: trimtab train {output} -o adapters/trimtab_{mechanism}")

@@ -1,0 +1,35 @@
+"""How many cases of a suite a run has learned from or tuned on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trimtab.models.load import is_run
+from trimtab.run.config import MECHANISMS
+from trimtab.run.directory import RunDirectory
+from trimtab.suites.case import Case
+
+
+def overlap_with_run(model: str, cases: Sequence[Case]) -> int:
+    """Return the number of cases whose text is in the run's records or its `tune` suites; 0 for a bare model."""
+    if not is_run(model):
+        return 0
+    known = _known(RunDirectory(Path(model)))
+    return sum(_plain(c.text) in known for c in cases if c.text)
+
+
+def _known(run: RunDirectory) -> set[str]:
+    from trimtab.run.config import Sizes
+    from trimtab.run.measure import tune_suites
+
+    known = {_plain(c.text) for _, cases in tune_suites(Sizes(tune_cases=10_000)).values() for c in cases}
+    for mechanism in MECHANISMS:
+        for record in run.stage("screen").records(mechanism):
+            known |= {_plain(m.content) for m in (record.messages or record.chosen or ()) if m.role == "user"}
+            known |= {_plain(t) for t in (record.text_a, record.text_b) if t}
+    return known
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
