@@ -65,7 +65,6 @@ def arguments(
         "data_seed": seed,
         "use_cpu": model.device == "cpu",
         "bf16": False,  # the weights are already in the device's format; LoRA stays in float32
-        "gradient_checkpointing": False,
         "dataloader_pin_memory": False,
         "max_length": MAX_LENGTH,
     }
