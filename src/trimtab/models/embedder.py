@@ -35,10 +35,12 @@ class Embedder:
         """Return unit vectors, shape (texts, 384); a text beyond 256 tokens is cut."""
         if not texts:
             return np.zeros((0, self._model.get_embedding_dimension()), dtype=np.float32)
+        # Texts repeat (the sentences of a wrapping do), and each is embedded once.
+        place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         vectors = self._model.encode(
-            list(texts), batch_size=64, show_progress_bar=False, normalize_embeddings=True
+            list(place), batch_size=64, show_progress_bar=False, normalize_embeddings=True
         )
-        return np.asarray(vectors, dtype=np.float32)
+        return np.asarray(vectors, dtype=np.float32)[[place[t] for t in texts]]
 
     def windows(self, text: str) -> list[str]:
         """Cut a text into overlapping windows of 256 tokens, half a window apart; a short text is one window."""
