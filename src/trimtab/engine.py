@@ -1,7 +1,6 @@
 """The Daft engine: tables, and model work in checkpointed batches, on this machine or on a Ray cluster.
 
-A batch is the unit of everything: which rows are in it follows from its number alone, it is asked of the model
-whole, and finished it is one Parquet part. Another composition of batches would change sampled text, so a
+A batch is the unit of everything: it is asked of the model whole, and finished it is one Parquet part. Another composition of batches would change sampled text, so a
 batch that was cut off is redone whole.
 """
 
@@ -10,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +28,7 @@ Progress = Callable[[int], None]
 
 _DIGEST = b"trimtab.input"
 _engine = "native"
+_one_at_a_time = threading.Lock()
 
 
 def load_daft() -> Any:
@@ -93,34 +94,38 @@ def frame(rows: Sequence[Row]) -> daft.DataFrame:
 
 
 def map_batches(
-    rows: Sequence[Row],
+    batches: Sequence[Sequence[Row]],
     work: Work,
     *,
-    batch_size: int,
     folder: Path | None,
+    key: Any = None,
+    spread: bool = True,
     progress: Progress | None = None,
 ) -> list[Row]:
-    """Return `work(number, batch)` of each batch of `batch_size` rows, joined in the order of the rows.
+    """Return `work(number, batch)` of each batch, joined in the order of the batches.
 
     Rows and results are JSON values. With a `folder`, each finished batch is kept there as `part-00007.parquet`
-    and not done again while its rows stay the same; what else the results depend on (`work`, a model, a seed)
-    must be the same for a folder, which is its owner's to see to. `progress` is called with the number of
-    rows newly done. On Ray, `work` must be picklable. What `work` raises ends the call; finished parts stay.
+    and not done again while its rows and `key` stay the same: in `key` belongs what else the results depend on,
+    such as the digest of a model and its settings. `progress` is called with the number of rows newly done. On
+    Ray, `work` must be picklable, and runs in one process on each node, one batch at a time; unless `spread`,
+    it runs here on any engine. What `work` raises ends the call; finished parts stay.
     """
-    if batch_size < 1:
-        raise ConfigError(Problem("engine.batch-size", "batch_size", f"is {batch_size}", "Use 1 or more"))
-    batches = [list(rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
-    digests = [sha256(_dump([number, batch]).encode()) for number, batch in enumerate(batches)]
+    digests = [sha256(_dump([key, number, batch]).encode()) for number, batch in enumerate(batches)]
     done = _finished(folder, digests)
     report = progress or (lambda _: None)
     report(sum(len(batches[number]) for number in done))
-    left = [(number, batch) for number, batch in enumerate(batches) if number not in done]
-    for number, results in (_on_ray if _engine.startswith("ray") else _here)(left, work):
+    left = [(number, list(batch)) for number, batch in enumerate(batches) if number not in done]
+    for number, results in (_on_ray if spread and spreads() else _here)(left, work):
         if folder is not None:
             _write_part(_part(folder, number), results, digests[number])
         done[number] = results
         report(len(batches[number]))
     return [json.loads(result) for number in range(len(batches)) for result in done[number]]
+
+
+def spreads() -> bool:
+    """Return whether batches go to the processes of a cluster."""
+    return _engine.startswith("ray")
 
 
 def _dump(value: Any) -> str:
@@ -139,16 +144,17 @@ def _here(batches: Batches, work: Work) -> Iterator[tuple[int, list[str]]]:
 
 
 def _on_ray(batches: Batches, work: Work) -> Iterator[tuple[int, list[str]]]:
-    """Run batches on the cluster, a process on each node; results come in the order in which they end."""
+    """Run batches on the nodes of the cluster; results come in the order in which they end."""
     if not batches:
         return
     import ray
 
     daft = load_daft()
-    nodes = sum(bool(node["Alive"]) for node in ray.nodes())
     # One row is one whole batch: into_batches(batch_size) over single rows keeps only about to the size.
     table = frame([{"number": number, "batch": _dump(batch)} for number, batch in batches]).into_batches(1)
-    worker = daft.cls(_worker(daft), max_concurrency=max(nodes, 1))(work)
+    # In the process that Daft keeps on each node: one of its own would be a fresh one for each query, and
+    # would load the model anew.
+    worker = daft.cls(_worker(daft), use_process=False)(work)
     table = table.select(table["number"], worker.results(table["number"], table["batch"]).alias("results"))
     for reference in table.iter_partitions():
         columns = ray.get(reference).to_pydict()
@@ -157,10 +163,11 @@ def _on_ray(batches: Batches, work: Work) -> Iterator[tuple[int, list[str]]]:
 
 
 def _worker(daft: Any) -> type:
-    """Return the class that Daft makes once in each worker process, so that `work` may keep its model."""
+    """Return the class that Daft makes on each node."""
 
     class Worker:
         def __init__(self, work: Work) -> None:
+            _use_all_cores()
             self.work = work
 
         @daft.method.batch(return_dtype=daft.DataType.string())  # type: ignore[untyped-decorator]
@@ -171,10 +178,20 @@ def _worker(daft: Any) -> type:
     return Worker
 
 
+def _use_all_cores() -> None:
+    """Let a library that is imported later compute with all cores of the node; Ray allows Daft's process one."""
+    import ray
+
+    own = ray.get_runtime_context().get_node_id()
+    cores = next((node["Resources"].get("CPU", 1) for node in ray.nodes() if node["NodeID"] == own), 1)
+    os.environ["OMP_NUM_THREADS"] = str(max(1, int(cores)))
+
+
 def _packed(work: Work, number: int, batch: list[Row]) -> str:
     """Results as JSON; the problems of a TrimtabError as well, which Ray would bury in a traceback."""
     try:
-        return _dump({"results": [_dump(result) for result in work(number, batch)]})
+        with _one_at_a_time:  # Daft's threads share the process, and so the model
+            return _dump({"results": [_dump(result) for result in work(number, batch)]})
     except TrimtabError as error:
         return _dump({"problems": [asdict(problem) for problem in error.problems]})
 

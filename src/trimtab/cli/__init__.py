@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+INTERRUPTED = "trimtab: interrupted; what was finished is kept, the same command goes on there"
+
 
 def main() -> None:
     """Run the command line; problems are printed without a traceback, with the exit code of their kind."""
@@ -18,10 +20,12 @@ def main() -> None:
             print(f"trimtab: {ascii_controls(str(problem))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print(
-            "trimtab: interrupted; what was finished is kept, the same command goes on there", file=sys.stderr
-        )
+        print(INTERRUPTED, file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this, and says nothing
+            print(INTERRUPTED, file=sys.stderr)
+        raise
     except OSError as error:
         print(f"trimtab: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)

@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class RunDirectory:
     @property
     def finished(self) -> bool:
         """Whether the run came to its report."""
-        return (self.folder / "report.json").exists()
+        return all((self.folder / name).exists() for name in ("report.json", "report.html"))
 
 
 class Stage:
@@ -62,6 +62,16 @@ class Stage:
                 Problem("run.not-writable", str(self.folder), str(error), "Choose another -o.")
             ) from error
         self._started = time.monotonic()
+
+    def once(self, name: str, work: Callable[[], dict[str, Any]], made: Path) -> dict[str, Any]:
+        """Return what `work`, which makes `made`, came to; done once, also when the stage is begun again."""
+        path = self.folder / f"{name}.json"
+        if path.exists() and made.exists():
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        path.unlink(missing_ok=True)
+        results = work()
+        write_json(path, results)
+        return results
 
     def finish(self, **results: Any) -> dict[str, Any]:
         """Mark the stage as finished, with its results and seconds."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from trimtab.mechanisms.adversarial.cases import attack_cases, ordinary_cases, twin_cases
 from trimtab.mechanisms.bias.cases import association_cases, role_pairs, trait_pairs
 from trimtab.mechanisms.values.cases import preference_cases
+from trimtab.models.batched import Batched
 from trimtab.models.guard import REPLY, Guard
 from trimtab.models.protocol import Model, Progress
 from trimtab.probes.outcome import Outcome
@@ -56,15 +58,20 @@ def spread(cases: Sequence[Any], limit: int) -> list[Any]:
     return [cases[i * len(cases) // limit] for i in range(limit)]
 
 
-def measure(model: Model, suites: Suites, system: str, bar: Bar) -> list[Outcome]:
-    """Return the outcomes of all suites that the model can be measured on."""
+def measure(
+    model: Model, suites: Suites, system: str, bar: Bar, *, folder: Path | None = None
+) -> list[Outcome]:
+    """Return the outcomes of all suites that the model can be measured on.
+
+    With a `folder`, what was answered is kept there for each suite, and not asked again.
+    """
     outcomes: list[Outcome] = []
     for name, (kind, cases) in suites.items():
         probe = probe_for(kind)
         if cases and (model.capabilities.loglikelihood or not probe.needs_likelihood):
-            outcomes += probe.measure(
-                model, cases, system=system, progress=bar(f"{system}: {name}", len(cases))
-            )
+            asked = Batched(model, folder / name if folder else None)
+            progress = bar(f"{system}: {name}", len(cases))
+            outcomes += probe.measure(asked, cases, system=system, progress=progress)
     return outcomes
 
 

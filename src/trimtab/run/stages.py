@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from trimtab.charter.charter import read_charter
+from trimtab.errors import ConfigError, Problem
 from trimtab.mechanisms.adversarial.cases import attack_cases
 from trimtab.mechanisms.adversarial.prompts import learn_prompts, tune_prompts
 from trimtab.mechanisms.adversarial.records import make_adversarial
@@ -15,6 +18,7 @@ from trimtab.mechanisms.bias.records import make_bias
 from trimtab.mechanisms.made import Made
 from trimtab.mechanisms.values.records import make_values
 from trimtab.mechanisms.writer import Writer
+from trimtab.models.batched import Batched
 from trimtab.models.guard import Guard, load_guard
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Model
@@ -26,6 +30,8 @@ from trimtab.run.measure import Bar, blocked_items, guarded, measure, spread, te
 from trimtab.run.screen import screen
 from trimtab.run.trim import sweep
 from trimtab.training.anchor import anchor_about, anchor_records
+
+ANSWERS = "answers"  # the folder of a stage in which finished batches are kept
 
 
 @dataclass
@@ -45,6 +51,7 @@ class Loop:
 
 def run_loop(loop: Loop) -> None:
     """Run every stage that is not finished, in order."""
+    _same_model(loop)
     for name, work in STAGES.items():
         stage = loop.run.stage(name)
         if stage.done is None:
@@ -52,10 +59,21 @@ def run_loop(loop: Loop) -> None:
             stage.finish(**work(loop, stage))
 
 
+def _same_model(loop: Loop) -> None:
+    """Refuse to go on with a run on other weights under the same name."""
+    known = (loop.run.stage("before").done or {}).get("model", loop.model.digest)
+    if known != loop.model.digest:
+        fix = "Use the model that the run was started with, or start anew with --fresh."
+        what = f"{loop.config.model} has other weights than when the unfinished run was started"
+        raise ConfigError(Problem("run.model-changed", f"{loop.run.folder}, model", what, fix))
+
+
 def before(loop: Loop, stage: Stage) -> dict[str, Any]:
     """Measure the bare model on `test`."""
     _bare(loop)
-    outcomes = measure(loop.model, test_suites(loop.config.sizes), "before", loop.bar)
+    outcomes = measure(
+        loop.model, test_suites(loop.config.sizes), "before", loop.bar, folder=stage.folder / ANSWERS
+    )
     stage.write_outcomes(outcomes)
     return {"outcomes": len(outcomes), "model": loop.model.digest}
 
@@ -64,7 +82,7 @@ def records(loop: Loop, stage: Stage) -> dict[str, Any]:
     """Let each mechanism make its records."""
     _bare(loop)
     sizes, time = loop.config.sizes, loop.run.about["started"]
-    writer = Writer(loop.model, stage.folder / "answers", seed=loop.config.seed, progress=loop.bar)
+    writer = Writer(loop.model, stage.folder / ANSWERS, seed=loop.config.seed, progress=loop.bar)
     charter = read_charter()
     makers: Mapping[str, Callable[[], Made]] = {
         "adversarial": lambda: make_adversarial(
@@ -100,14 +118,16 @@ def screened(loop: Loop, stage: Stage) -> dict[str, Any]:
 
 def train(loop: Loop, stage: Stage) -> dict[str, Any]:
     """Fit the guard, and one adapter for each mechanism where the model can be trained."""
-    results: dict[str, Any] = {"guard": _train_guard(loop)}
-    if isinstance(loop.model, LocalModel):
+    guard = loop.run.folder / "guard"
+    results: dict[str, Any] = {"guard": stage.once("guard", lambda: _train_guard(loop, guard), guard)}
+    if isinstance(model := loop.model, LocalModel):
         for mechanism in loop.config.mechanisms:
-            results[mechanism] = _train_adapter(loop, loop.model, mechanism)
+            work = partial(_train_adapter, loop, model, mechanism)
+            results[mechanism] = stage.once(mechanism, work, adapter_folder(loop.run.folder, mechanism))
     return results
 
 
-def _train_guard(loop: Loop) -> dict[str, Any]:
+def _train_guard(loop: Loop, folder: Path) -> dict[str, Any]:
     from trimtab.models.embedder import Embedder
     from trimtab.training.guard import GuardData, train_guard
 
@@ -115,7 +135,7 @@ def _train_guard(loop: Loop) -> dict[str, Any]:
         return {}
     progress = loop.bar("train: guard", 1)
     guard = train_guard(GuardData(*learn_prompts(), *tune_prompts()), Embedder(), seed=loop.config.seed)
-    guard.save(loop.run.folder / "guard")
+    guard.save(folder)
     progress(1)
     return {"digest": guard.digest, "threshold": guard.threshold, **guard.about}
 
@@ -160,6 +180,7 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
             strengths=strengths,
             suites=suites,
             bar=loop.bar,
+            folder=stage.folder / ANSWERS,
         )
     chosen = {p["mechanism"]: p["strength"] for p in points if p["chosen"]}
     write_system(
@@ -178,7 +199,7 @@ def after(loop: Loop, stage: Stage) -> dict[str, Any]:
     suites = test_suites(loop.config.sizes)
     alone = loop.run.stage("before").outcomes()
     if system.strengths:
-        adapters = measure(system.model, suites, "without guard", loop.bar)
+        adapters = measure(system.model, suites, "without guard", loop.bar, folder=stage.folder / ANSWERS)
         stage.write_outcomes(adapters, "without_guard")
     else:
         adapters = alone
@@ -196,9 +217,9 @@ def reattack(loop: Loop, stage: Stage) -> dict[str, Any]:
     attempts = range(1, sizes.reattack_attempts + 1)
     cases = [c for a in attempts for c in attack_cases("test", a) if c.behavior in chosen]
     progress = loop.bar("re-attack", len(cases))
-    outcomes = (
-        probe_for("attack").measure(_system(loop), cases, system="after", progress=progress) if cases else []
-    )
+    system = _system(loop)
+    system = replace(system, model=Batched(system.model, stage.folder / ANSWERS))
+    outcomes = probe_for("attack").measure(system, cases, system="after", progress=progress) if cases else []
     stage.write_outcomes(outcomes)
     return {"behaviours": len(chosen), "attempts": sizes.reattack_attempts, "cases": len(cases)}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trimtab.models.batched import Batched
 from trimtab.models.local import LocalModel
 from trimtab.models.system import adapter_folder
 from trimtab.probes.outcome import Outcome, with_value
@@ -26,9 +27,12 @@ WHAT: Mapping[str, tuple[tuple[str, str], tuple[str, str], float]] = {
 
 def sweep(  # noqa: PLR0917
     model: LocalModel, run: Path, mechanisms: Sequence[str], strengths: Mapping[str, Sequence[float]], suites: Suites,
-    bar: Bar,
+    bar: Bar, folder: Path | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Return a point for each adapter and strength, strength 0 first; effects and costs are lower when better."""
+    """Return a point for each adapter and strength, strength 0 first; effects and costs are lower when better.
+
+    With a `folder`, what was answered is kept there for each point and suite, and not asked again.
+    """
     points = []
     for mechanism in mechanisms:
         (effect, effect_name), (cost, cost_name), limit = WHAT[mechanism]
@@ -36,7 +40,9 @@ def sweep(  # noqa: PLR0917
         for strength in (0.0, *strengths[mechanism]):
             model.set_adapters({adapter_folder(run, mechanism): strength})
             name = f"trim: {mechanism} × {strength:g}"
-            e, c = (_figure(n, _outcomes(model, suites, n, name, bar)) for n in (effect, cost))
+            # At strength 0 every mechanism is the bare model, which is asked once.
+            kept = folder and folder / (f"{mechanism}-{strength:g}" if strength else "bare")
+            e, c = (_figure(n, _outcomes(model, suites, n, name, bar, kept)) for n in (effect, cost))
             measured.append((strength, e, c))
         model.set_adapters({})
         chosen = choose(measured, limit, relative=cost == "text")
@@ -54,9 +60,12 @@ def choose(points: Sequence[tuple[float, float, float]], limit: float, *, relati
     return min(within, key=lambda p: (p[1], p[0]))[0] if within else points[1][0]
 
 
-def _outcomes(model: LocalModel, suites: Suites, name: str, title: str, bar: Bar) -> list[Outcome]:
+def _outcomes(  # noqa: PLR0917
+    model: LocalModel, suites: Suites, name: str, title: str, bar: Bar, folder: Path | None
+) -> list[Outcome]:
     kind, cases = suites[name]
-    return probe_for(kind).measure(model, cases, system="tune", progress=bar(f"{title}: {name}", len(cases)))
+    asked = Batched(model, folder and folder / name)
+    return probe_for(kind).measure(asked, cases, system="tune", progress=bar(f"{title}: {name}", len(cases)))
 
 
 def _figure(suite: str, outcomes: Sequence[Outcome]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -103,12 +104,20 @@ def fit(
 def _write(trainer: Any, folder: Path) -> None:
     try:
         trainer.model.save_pretrained(folder, safe_serialization=True)
+        _sort_targets(folder / "adapter_config.json")
     except OSError as error:
         raise InputError(
             Problem("adapter.not-written", str(folder), str(error), "Free space there.")
         ) from error
     shutil.rmtree(folder / "scratch", ignore_errors=True)
     (folder / "README.md").unlink(missing_ok=True)
+
+
+def _sort_targets(path: Path) -> None:
+    """Sort the layers' names: PEFT holds a set, and the digest would change from one process to the next."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["target_modules"] = sorted(config["target_modules"])
+    path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
 @contextmanager

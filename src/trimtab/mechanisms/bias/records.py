@@ -25,7 +25,7 @@ MECHANISM = "bias"
 def make_bias(writer: Writer, *, writings: int, pairs: int, traits: int, time: str = "") -> Made:
     """Make pair records: `pairs` about roles, `traits` on other axes, and from up to `writings` own sentences."""
     found = _from_own_writing(writer, writings, time)
-    chosen = worst_pairs(writer.model, role_pairs("learn", 3), pairs)
+    chosen = worst_pairs(writer.at("role-pairs"), role_pairs("learn", 3), pairs)
     found += Made([_pair_record(c, "roles", writer, time) for c in chosen])
     return found + Made([_pair_record(c, c.group, writer, time) for c in trait_pairs("learn", 2)[:traits]])
 

@@ -90,7 +90,7 @@ def _gaps(
     questions = []
     for for_it, against_it, one, other in zip(under, against, good, bad, strict=True):
         questions += [Question(a.text, m) for a in (one, other) for m in (for_it, against_it)]
-    scores = [s.mean for s in writer.model.loglikelihood(questions)]
+    scores = [s.mean for s in writer.at("contrast-gaps").loglikelihood(questions)]
     return [(scores[i] - scores[i + 1]) + (scores[i + 3] - scores[i + 2]) for i in range(0, len(scores), 4)]
 
 
