@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trimtab.errors import ConfigError, Problem
-from trimtab.records.record import digest
+from trimtab.records.record import digest, not_blank
+from trimtab.records.toml import parse_toml
+
+Text = Annotated[str, AfterValidator(not_blank)]
 
 
 class Example(BaseModel):
@@ -17,8 +21,8 @@ class Example(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    keeps: str = Field(min_length=1)
-    breaks: str = Field(min_length=1)
+    keeps: Text
+    breaks: Text
 
 
 class Principle(BaseModel):
@@ -27,9 +31,9 @@ class Principle(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    statement: str = Field(min_length=1)
-    rationale: str = Field(min_length=1)
-    specifics: tuple[str, ...] = ()
+    statement: Text
+    rationale: Text
+    specifics: tuple[Text, ...] = ()
     examples: tuple[Example, ...] = ()
 
 
@@ -38,8 +42,8 @@ class Charter(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    version: str
+    name: Text
+    version: Text
     principle: tuple[Principle, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -60,19 +64,19 @@ def read_charter(path: Path | None = None) -> Charter:
     place = str(path) if path else "charter.toml"
     source = path or files(__package__).joinpath("charter.toml")
     try:
-        return Charter.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(
-            Problem("charter.unreadable", place, str(error), "Name a TOML file in UTF-8.")
-        ) from error
+        data = source.read_bytes()
+    except OSError as error:
+        message = f"cannot be read ({error.strerror or type(error).__name__})"
+        problem = Problem("charter.unreadable", place, message, "Check the path and your right to read it")
+        raise ConfigError(problem) from error
+    try:
+        return Charter.model_validate(parse_toml(data, place=place, code="charter.toml"))
     except ValidationError as error:
-        problems = [
-            Problem(
-                "charter.invalid",
-                f"{place}, {'.'.join(map(str, e['loc']))}",
-                e["msg"],
-                "See the default charter.",
-            )
-            for e in error.errors()
-        ]
-        raise ConfigError(problems) from error
+        raise ConfigError([_problem(place, e["loc"], e["msg"]) for e in error.errors()]) from error
+
+
+def _problem(place: str, keys: Sequence[int | str], message: str) -> Problem:
+    where = ".".join(str(key) for key in keys)
+    where = f"{place}, {ascii(where)[1:-1]}" if where else place
+    message = message.removeprefix("Value error, ")
+    return Problem("charter.invalid", where, message, "See the default charter for the keys and their form")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from trimtab.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, ConfigError, Problem
 from trimtab.records.record import digest
+from trimtab.records.toml import parse_toml
 from trimtab.statistics.power import cases_to_decide
 
 if TYPE_CHECKING:
@@ -178,18 +178,16 @@ def gates_digest(gates: Sequence[Gate]) -> str:
 def read_gates(path: Path) -> tuple[Gate, ...]:
     """Read gates from a TOML file of `[[gate]]` tables; raises `ConfigError` with all its problems."""
     try:
-        return parse_gates(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
+        return parse_gates(path.read_bytes(), str(path))
+    except OSError as error:
         problem = Problem("policy.unreadable", str(path), str(error), "Name a TOML file in UTF-8.")
         raise ConfigError(problem) from error
 
 
-def parse_gates(text: str, place: str) -> tuple[Gate, ...]:
+def parse_gates(text: str | bytes, place: str) -> tuple[Gate, ...]:
     """Return the gates of a TOML text that came from `place`; raises `ConfigError` with all its problems."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(Problem("policy.toml", place, str(error), "Write valid TOML.")) from error
+    data = text.encode() if isinstance(text, str) else text
+    table = parse_toml(data, place=place, code="policy.toml")
     rows = table.get("gate")
     if set(table) != {"gate"} or not isinstance(rows, list) or not rows:
         fix = "Write one [[gate]] table for each gate."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,18 @@ def unusable(code: str, place: object, message: str, fix: str) -> InputError:
 def not_utf8(place: object) -> InputError:
     """Return the error for a file that is in another encoding."""
     return unusable("records.not-utf8", place, "is not UTF-8 text", "Convert it: iconv -t UTF-8")
+
+
+def nothing_taken(
+    rejected: Sequence[Rejected], place: object, *, area: str, noun: str, fix: str
+) -> InputError:
+    """Return why an input that gave nothing cannot be used; `area` begins the code, `noun` is what was wanted."""
+    if not rejected:
+        return unusable(f"{area}.empty", place, "holds no row", "Give at least one row")
+    if all(row.code == "records.not-utf8" for row in rejected):
+        return not_utf8(place)
+    first = "; ".join(map(str, rejected[:3]))
+    return unusable(f"{area}.no-valid-row", place, f"none of {len(rejected)} rows is a {noun}: {first}", fix)
 
 
 def os_error(error: OSError, place: object) -> InputError:

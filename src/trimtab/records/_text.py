@@ -117,7 +117,7 @@ def _csv(stream: Stream, path: Path) -> Iterator[Item]:
             return
         except csv.Error as error:
             long.clear()
-            yield place, Rejected(place, "records.csv", f"not CSV ({error})")
+            yield place, Rejected(_span(place, table.line_num), "records.csv", f"not CSV ({error})")
             continue
         if long:
             # A row that lost a line must not pass as whole.
@@ -125,6 +125,11 @@ def _csv(stream: Stream, path: Path) -> Iterator[Item]:
             yield place, _too_long(place)
         elif cells:
             yield place, _csv_row(header, cells, place)
+
+
+def _span(place: str, last: int) -> str:
+    """An open quote swallows lines: all of them are named, for none of them is read."""
+    return place if place == f"line {last}" else f"{place} to {last}"
 
 
 def _csv_lines(stream: Stream, path: Path, long: list[int]) -> Iterator[str]:

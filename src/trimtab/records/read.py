@@ -9,13 +9,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trimtab.records._rows import Item, Rejected, not_utf8, os_error, unusable
+from trimtab.records._rows import Item, Rejected, nothing_taken, os_error, unusable
 from trimtab.records._tables import folder_rows, hub_rows, is_hub, parquet_rows, pinned
 from trimtab.records._text import TEXT_SUFFIXES, text_rows
 from trimtab.records.record import Kind, Record, sha256
 from trimtab.records.shapes import SHAPES_HELP, Row, ShapeError, ignored_keys, short, to_record
 
-__all__ = ["Item", "Reading", "Rejected", "iter_rows", "one_kind", "read_records", "single_kind"]
+__all__ = [
+    "Item",
+    "Reading",
+    "Rejected",
+    "input_digest",
+    "iter_rows",
+    "nothing_taken",
+    "one_kind",
+    "read_records",
+    "single_kind",
+]
 
 _FORMATS = ".jsonl, .jsonl.gz, .json, .csv, .parquet, a folder that datasets saved, or hf://ORG/NAME"
 
@@ -52,9 +62,10 @@ def read_records(path: str | Path, *, kind: Kind | None = None) -> Reading:
         else:
             reading.records.append(taken)
             ignored.update(ignored_keys(row) if isinstance(row, dict) else ())
-    _refuse_nothing(reading)
+    if not reading.records:
+        raise nothing_taken(reading.rejected, source, area="records", noun="record", fix=SHAPES_HELP)
     reading.ignored = dict(ignored)
-    reading.digest = rows.hexdigest() if is_hub(source) else _digest(Path(source))
+    reading.digest = rows.hexdigest() if is_hub(source) else input_digest(Path(source))
     return reading
 
 
@@ -96,26 +107,16 @@ def _take(row: Row, place: str, kind: Kind | None) -> Record | Rejected:
     return record
 
 
-def _refuse_nothing(reading: Reading) -> None:
-    """Raise InputError when no row was taken."""
-    if reading.records:
-        return
-    if not reading.rejected:
-        raise unusable("records.empty", reading.path, "holds no row", "Give at least one row")
-    if all(row.code == "records.not-utf8" for row in reading.rejected):
-        raise not_utf8(reading.path)
-    first = "; ".join(map(str, reading.rejected[:3]))
-    message = f"none of {len(reading.rejected)} rows is a record: {first}"
-    raise unusable("records.no-valid-row", reading.path, message, SHAPES_HELP)
-
-
-def _digest(path: Path) -> str:
+def input_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or over the sorted names and digests of a folder's files."""
     try:
         if not path.is_dir():
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         files = sorted(p for p in path.rglob("*") if p.is_file())
-        return sha256("".join(f"{p.relative_to(path).as_posix()}\0{_digest(p)}\n" for p in files).encode())
+        return sha256(
+            "".join(f"{p.relative_to(path).as_posix()}\0{input_digest(p)}\n" for p in files).encode()
+        )
     except OSError as error:
         raise os_error(error, path) from error
 

@@ -7,11 +7,10 @@ lineage without its time. Integers that may be large are strings, so that every 
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from trimtab import __version__
 
@@ -41,6 +40,16 @@ def _no_surrogates(text: str) -> str:
     return text
 
 
+def not_blank(text: str) -> str:
+    """Return `text`; raises ValueError when it has nothing but white space. For pydantic's validators."""
+    if not text.strip():
+        raise ValueError("is blank")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_no_surrogates)]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,24 +57,22 @@ class _Frozen(BaseModel):
 class Message(_Frozen):
     """One turn of a conversation."""
 
-    role: str
-    content: str
-
-    _text = field_validator("role", "content")(_no_surrogates)
+    role: Text
+    content: Text
 
 
 class Lineage(_Frozen):
     """Where a record comes from. Digests are 64 hex digits; `seed` is a decimal string."""
 
-    generator: str | None = None
-    operator: str | None = None
-    template: str | None = None
-    seed: str = "0"
-    parents: tuple[str, ...] = ()
-    depth: int = 0
-    charter: str | None = None
-    version: str = __version__
-    time: str = ""
+    generator: Text | None = None
+    operator: Text | None = None
+    template: Text | None = None
+    seed: str = Field(default="0", pattern=r"^-?[0-9]+$")
+    parents: tuple[Text, ...] = ()
+    depth: int = Field(default=0, ge=0, le=2**53 - 1)
+    charter: Text | None = None
+    version: Text = __version__
+    time: Text = ""
 
 
 class Record(_Frozen):
@@ -75,17 +82,12 @@ class Record(_Frozen):
     messages: tuple[Message, ...] | None = None
     chosen: tuple[Message, ...] | None = None
     rejected: tuple[Message, ...] | None = None
-    text_a: str | None = None
-    text_b: str | None = None
-    mechanism: str = ""
-    cell: str = ""
+    text_a: Text | None = None
+    text_b: Text | None = None
+    mechanism: Text = ""
+    cell: Text = ""
     source: Source = "unknown"
     lineage: Lineage = Lineage()
-
-    @field_validator("text_a", "text_b")
-    @classmethod
-    def _text(cls, value: str | None) -> str | None:
-        return None if value is None else _no_surrogates(value)
 
     @model_validator(mode="after")
     def _content_fits_kind(self) -> Record:
@@ -100,12 +102,13 @@ class Record(_Frozen):
         """Return what the id is made of: the content fields of this kind, as JSON values."""
         return {f: _plain(getattr(self, f)) for f in CONTENT[self.kind]}
 
-    @cached_property
+    # Not cached: a cached id would stay in a `model_copy` whose content is another.
+    @property
     def id(self) -> str:
         """SHA-256 of kind and content."""
         return digest({"kind": self.kind, **self.content()})
 
-    @cached_property
+    @property
     def lineage_id(self) -> str:
         """SHA-256 of the id and the lineage without its time."""
         return digest({"id": self.id, "lineage": self.lineage.model_dump(mode="json", exclude={"time"})})

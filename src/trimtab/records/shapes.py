@@ -8,6 +8,7 @@ The first shape whose keys all have a value is taken: trimtab's own, preference 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -61,8 +62,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Row | Flaw:
     row = dict(pairs)
     if len(row) == len(pairs):
         return row
-    names = [name for name, _ in pairs]
-    twice = next(name for name in names if names.count(name) > 1)
+    twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
     return Flaw(f"the key {short(twice)} appears twice")
 
 
@@ -195,8 +195,11 @@ def _text(value: Any, key: str, *, empty: bool = False) -> str:
     return value
 
 
-def _turns(value: Any, key: str) -> Turns:
-    """Messages of role and content, or of ShareGPT's from and value; CSV holds them as JSON text."""
+def to_turns(value: Any, key: str) -> Turns:
+    """Return the turns in `value`: messages of role and content, or of ShareGPT's from and value.
+
+    CSV holds them as JSON text. Raises ShapeError, naming `key`, for anything else and for no turn at all.
+    """
     if isinstance(value, str):
         try:
             value = parse_json(value)
@@ -232,7 +235,7 @@ def _prompt(row: Row) -> Turns:
     return (
         (Message(role="user", content=_text(value, "prompt")),)
         if isinstance(value, str)
-        else _turns(value, "prompt")
+        else to_turns(value, "prompt")
     )
 
 
@@ -244,7 +247,7 @@ def _reply(row: Row, key: str) -> Turns:
         if not prompt:
             raise ShapeError("records.no-prompt", f"{key} is a text, and there is no prompt")
         return (*asked, Message(role="assistant", content=_text(value, key)))
-    turns = _turns(value, key)
+    turns = to_turns(value, key)
     if turns[-1].role != "assistant":
         raise ShapeError("records.no-reply", f"{key} does not end with the assistant's turn")
     for head in (asked, prompt):
@@ -264,11 +267,11 @@ def _pair(row: Row) -> Record:
 
 
 def _messages(row: Row) -> Record:
-    return Record(kind="sft", messages=_turns(row["messages"], "messages"))
+    return Record(kind="sft", messages=to_turns(row["messages"], "messages"))
 
 
 def _conversations(row: Row) -> Record:
-    return Record(kind="sft", messages=_system(row) + _turns(row["conversations"], "conversations"))
+    return Record(kind="sft", messages=_system(row) + to_turns(row["conversations"], "conversations"))
 
 
 def _instruction(row: Row) -> Record:

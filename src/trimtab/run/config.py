@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trimtab.errors import ConfigError, Problem
 from trimtab.governance.policy import DEFAULT_GATES, Gate, read_gates
 from trimtab.records.record import digest
+from trimtab.records.toml import parse_toml
 
 MECHANISMS = ("adversarial", "bias", "values")
 FILE = "trimtab.toml"
@@ -99,14 +99,13 @@ def read_config(path: Path | None, *, quick: bool = False, **changes: Any) -> Ru
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_bytes(), place=str(path), code="config.unreadable")
     except FileNotFoundError as error:
         fix = "Write one with `trimtab init`, or leave --config away."
         raise ConfigError(Problem("config.missing", str(path), "no such file", fix)) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(
-            Problem("config.unreadable", str(path), str(error), "Write valid TOML in UTF-8.")
-        ) from error
+    except OSError as error:
+        fix = "Name a file that may be read."
+        raise ConfigError(Problem("config.unreadable", str(path), str(error), fix)) from error
 
 
 def _problem(path: Path | None, error: Any) -> Problem:

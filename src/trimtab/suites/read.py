@@ -10,9 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from trimtab.errors import InputError, Problem
-from trimtab.models.cache import file_digest
-from trimtab.records.read import Rejected, iter_rows
+from trimtab.records.read import Rejected, input_digest, iter_rows, nothing_taken
+from trimtab.records.shapes import short
 from trimtab.suites.case import KINDS, Case
+
+_FIX = "Give each row `kind` and the fields of that kind (see `trimtab probe --help`)"
+_MAY_BE_MISSING = ("id", "cluster", "split", "family", "direction", "group", "behavior")
 
 
 @dataclass(frozen=True)
@@ -31,60 +34,54 @@ class Suite:
 
 
 def read_suite(path: Path, *, limit: int | None = None) -> Suite:
-    """Read a suite from JSONL, JSON, CSV or Parquet; at most `limit` cases, evenly spaced over the file.
+    """Read a suite from JSONL(.gz), JSON, CSV or Parquet; at most `limit` cases, evenly spaced over the file.
 
     A row without `id` gets its place, one without `cluster` its id. Raises InputError for a file that cannot be
     read, of mixed kinds, or without a valid row.
     """
-    cases: list[Case] = []
+    name = Path(path.name.removesuffix(".gz")).stem
+    taken: dict[str, tuple[str, Case]] = {}
     rejected: list[Rejected] = []
-    kinds: Counter[str] = Counter()
     for place, row in iter_rows(path):
-        taken = row if isinstance(row, Rejected) else _case(row, path.stem, place)
-        if isinstance(taken, Rejected):
-            rejected.append(taken)
+        case = row if isinstance(row, Rejected) else _case(row, name, place)
+        if isinstance(case, Case) and case.id in taken:
+            reason = f"the id {short(case.id)} is that of {taken[case.id][0]}"
+            case = Rejected(place, "suite.same-id", reason)
+        if isinstance(case, Rejected):
+            rejected.append(case)
         else:
-            kinds[str(row["kind"])] += 1  # type: ignore[index]
-            cases.append(taken)
-    cases = _first_of_each_id(cases, rejected)
-    kind = _one_kind(kinds, path, rejected)
+            taken[case.id] = (place, case)
+    cases = [case for _, case in taken.values()]
+    if not cases:
+        raise nothing_taken(rejected, path, area="suite", noun="case", fix=_FIX)
+    kind = _one_kind(cases, path)
     if limit is not None and limit < len(cases):
         cases = [cases[i * len(cases) // limit] for i in range(limit)]
-    return Suite(path.stem, kind, cases, rejected, file_digest(path) if path.is_file() else "")
+    return Suite(name, kind, cases, rejected, input_digest(path))
 
 
 def _case(row: dict[str, Any], suite: str, place: str) -> Case | Rejected:
     kind = row.get("kind")
-    if kind not in KINDS:
-        return Rejected(place, "suite.kind", f"kind is {kind!r:.60}, not one of {', '.join(KINDS)}")
-    row = {key: value for key, value in row.items() if value is not None}
+    if not isinstance(kind, str) or kind not in KINDS:
+        return Rejected(place, "suite.kind", f"kind is {short(kind)}, not one of {', '.join(KINDS)}")
+    # In CSV what is not given is an empty cell.
+    row = {k: v for k, v in row.items() if v is not None and not (v == "" and k in _MAY_BE_MISSING)}
     row.setdefault("id", place)
     row = {**row, "suite": suite, "cluster": row.get("cluster", row["id"])}
     try:
         return KINDS[kind].model_validate(row)
     except ValidationError as error:
-        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return Rejected(place, "suite.case", reasons)
+        found = [
+            (".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()
+        ]
+        return Rejected(place, "suite.case", "; ".join(f"{short(k)}: {m}" if k else m for k, m in found[:5]))
 
 
-def _first_of_each_id(cases: list[Case], rejected: list[Rejected]) -> list[Case]:
-    seen: dict[str, Case] = {}
-    for case in cases:
-        if case.id in seen:
-            rejected.append(Rejected(f"id {case.id:.60}", "suite.same-id", "an earlier case has this id"))
-        seen.setdefault(case.id, case)
-    return list(seen.values())
-
-
-def _one_kind(kinds: Counter[str], path: Path, rejected: list[Rejected]) -> str:
-    place = str(path)
-    if not kinds:
-        first = "; ".join(map(str, rejected[:3])) or "the file holds no row"
-        fix = "Give each row `kind` and the fields of that kind (see `trimtab probe --help`)."
-        raise InputError(Problem("suite.no-valid-row", place, f"no valid case: {first}", fix))
+def _one_kind(cases: list[Case], path: Path) -> str:
+    names = {case: kind for kind, case in KINDS.items()}
+    kinds = Counter(names[type(case)] for case in cases)
     if len(kinds) > 1:
         counts = ", ".join(f"{n} {k}" for k, n in sorted(kinds.items()))
-        raise InputError(
-            Problem("suite.mixed-kinds", place, f"mixes {counts}", "Write one file for each kind.")
-        )
+        problem = Problem("suite.mixed-kinds", str(path), f"mixes {counts}", "Write one file for each kind")
+        raise InputError(problem)
     return next(iter(kinds))

@@ -14,4 +14,4 @@ AUTHOR = "claude (seed data written for trimtab)"  # the model that wrote the se
 def seed_rows(package: str, name: str) -> tuple[dict[str, Any], ...]:
     """Return the rows of a JSON lines file in a package of trimtab, in order."""
     text = files(package).joinpath(name).read_text(encoding="utf-8")
-    return tuple(json.loads(line) for line in text.splitlines() if line.strip())
+    return tuple(json.loads(line) for line in text.split("\n") if line.strip())
