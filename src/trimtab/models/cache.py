@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import hashlib
 import os
 import shutil
@@ -36,17 +38,51 @@ def folder_digest(folder: Path, pattern: str = "*") -> str:
 def made_whole(target: Path) -> Iterator[Path]:
     """Give a temporary folder that becomes `target` at the end, or nothing if the work is cut short.
 
-    Two processes may race: the first to finish wins, the other's copy is thrown away.
+    Two processes may race: the first to finish wins, the other's copy is thrown away. What a killed process left
+    behind is removed by the next one. Raises InputError where nothing can be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        _sweep(target)
+        temporary, lock = _own_folder(target)
     except OSError as error:
         fix = "Choose another folder with TRIMTAB_CACHE, or free space."
         raise InputError(Problem("cache.not-writable", str(target.parent), str(error), fix)) from error
     try:
         yield temporary
-        if not target.exists():
-            os.replace(temporary, target)
+        _become(temporary, target)
     finally:
+        os.close(lock)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _own_folder(target: Path) -> tuple[Path, int]:
+    """Make a folder and lock it; it gets the name by which others may sweep it when the lock is held."""
+    new = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+    lock = os.open(new, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return new.rename(new.with_name(f".{target.name}{new.name.removeprefix('.new')}")), lock
+
+
+def _sweep(target: Path) -> None:
+    """Remove the temporary folders for `target` whose process is gone: the system freed their locks."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}-*"):
+        try:
+            lock = os.open(left, os.O_RDONLY)
+        except OSError:
+            continue  # another process removed it just now
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except BlockingIOError:
+            pass  # in use
+        finally:
+            os.close(lock)
+
+
+def _become(temporary: Path, target: Path) -> None:
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        if not target.is_dir():
+            raise

@@ -60,9 +60,14 @@ def _checked(path: Path, expected: str) -> Path:
 
 
 def _convert(source: Path, folder: Path) -> None:
+    from trimtab.models.local import quiet
+
+    quiet()
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    package_folder("gguf", "to read the embedded weights")
     model = AutoModelForCausalLM.from_pretrained(
         source.parent,
         gguf_file=source.name,
@@ -76,6 +81,6 @@ def _convert(source: Path, folder: Path) -> None:
     try:
         model.to(torch.bfloat16).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         fix = "Free space, or choose another folder with TRIMTAB_CACHE."
         raise InputError(Problem("cache.not-writable", str(folder), str(error), fix)) from error

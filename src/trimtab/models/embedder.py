@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.errors import MissingPartError
+from trimtab.errors import MissingPartError, ModelError, Problem
 from trimtab.models.cache import file_digest
 
 WINDOW, STRIDE = 256, 128
@@ -28,8 +28,14 @@ class Embedder:
         except ImportError as error:
             raise MissingPartError("sentence-transformers", "local", "to embed texts") from error
         folder = folder or embedder_path()
-        self._model: Any = SentenceTransformer(str(folder), device=None, trust_remote_code=False)
-        self.digest = file_digest(folder / "model.safetensors")
+        weights = folder / "model.safetensors"
+        if not weights.is_file():
+            fix = "Name a sentence-transformers folder with safetensors; pickles are never loaded."
+            raise ModelError(Problem("embedder.no-weights", str(folder), "no model.safetensors", fix))
+        self._model: Any = SentenceTransformer(
+            str(folder), trust_remote_code=False, model_kwargs={"use_safetensors": True}
+        )
+        self.digest = file_digest(weights)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, shape (texts, 384); a text beyond 256 tokens is cut."""

@@ -38,8 +38,12 @@ class Guard:
 
     @cached_property
     def embedder(self) -> Embedder:
-        """The embedder, loaded at first use."""
-        return Embedder(self.embedder_folder)
+        """The embedder, loaded at first use; raises ModelError when the guard was fitted on another."""
+        embedder = Embedder(self.embedder_folder)
+        if self.about.get("embedder", embedder.digest) != embedder.digest:
+            what, fix = "it was fitted on another embedder", "Install the packages that it was made with."
+            raise ModelError(Problem("guard.other-embedder", "guard", what, fix))
+        return embedder
 
     def scores(self, prompts: Sequence[str]) -> Floats:
         """Return the highest score over all views of each prompt (log-odds), shape (prompts,)."""
@@ -90,14 +94,27 @@ def load_guard(folder: Path, embedder_folder: Path | None = None) -> Guard:
         head = json.loads((folder / "guard.json").read_text(encoding="utf-8"))
         tensors = load_file(str(folder / "guard.safetensors"))
         layers = [(tensors[f"w{i}"], tensors[f"b{i}"]) for i in range(head["layers"])]
-        guard = Guard(layers, float(head["threshold"]), head["about"], embedder_folder)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        _check_layers(layers, head["threshold"])
+        guard = Guard(layers, float(head["threshold"]), dict(head["about"]), embedder_folder)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         fix = (
             "Take the guard from the run or bundle again; it is two files, guard.json and guard.safetensors."
         )
         raise ModelError(Problem("guard.damaged", str(folder), f"cannot be read ({error})", fix)) from error
     guard.digest = folder_digest(folder, "guard.*")
     return guard
+
+
+def _check_layers(layers: Sequence[tuple[Floats, Floats]], threshold: float) -> None:
+    """Raise ValueError unless each layer fits the next, the last gives one score, and all is finite."""
+    if not layers or not np.isfinite(threshold):
+        raise ValueError("it has no layers, or its threshold is not a finite number")
+    widths = [len(weights) for weights, _ in layers[1:]] + [1]
+    for i, ((weights, bias), width) in enumerate(zip(layers, widths, strict=True)):
+        if weights.ndim != 2 or weights.shape[1] != width or bias.shape != (width,):
+            raise ValueError(f"layer {i} does not fit the next")
+        if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
+            raise ValueError(f"layer {i} has values that are not finite")
 
 
 def view_vectors(embedder: Embedder, prompts: Sequence[str]) -> tuple[Floats, NDArray[np.int64]]:

@@ -1,48 +1,50 @@
 """A transformers model on this machine: a folder, a hub name, or the embedded weights.
 
-Adapters are merged into the weights at given strengths (W + Σ strength·B·A, computed in float32), so that
-a system with three adapters generates as fast as the bare model; changing strengths restores W first.
+Adapters stay beside the weights, at given strengths: changing them takes milliseconds and leaves the weights as
+they are.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.errors import MissingPartError, ModelError, Problem
-from trimtab.models.cache import folder_digest
-from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Progress, Question
+from jinja2 import TemplateError
+
+from trimtab.errors import ConfigError, MissingPartError, ModelError, Problem
+from trimtab.models.folder import check_folder, model_digest
+from trimtab.models.lora import attach, check_fit, linear_shapes, read_lora
+from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Progress, Question, user
 
 if TYPE_CHECKING:
     import torch
 
 CONTEXT = 2048
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.joblib")
 BATCH = 32
 SCORE_TOKENS = 6144
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a model folder that cannot or must not be loaded, naming every problem at once."""
-    name, problems = str(folder), []
-    if not folder.is_dir():
-        raise ModelError(Problem("model.missing", name, "no such folder", "Check the path."))
-    pickles = sorted(p.name for pattern in PICKLES for p in folder.glob(pattern))
-    if pickles and not list(folder.glob("*.safetensors")):
-        fix = "Convert it to safetensors; pickles can run code and are never loaded."
-        problems.append(Problem("model.pickle", name, f"pickled weights ({pickles[0]})", fix))
-    elif not list(folder.glob("*.safetensors")):
-        problems.append(Problem("model.no-weights", name, "no .safetensors file", "Save the weights there."))
-    if not (folder / "config.json").exists():
-        problems.append(Problem("model.no-config", name, "no config.json", "Save the configuration there."))
-    if not any((folder / f).exists() for f in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        fix = "Save the tokenizer there: tokenizer.save_pretrained(folder)."
-        problems.append(Problem("model.no-tokenizer", name, "no tokenizer", fix))
-    if problems:
-        raise ModelError(problems)
+# What a tokenizer and a chat template (jinja) raise for a conversation or a text that they do not take.
+_UNREADABLE = (TypeError, ValueError, TemplateError)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A prompt's tokens, whether it was cut to the context, and why it cannot be asked at all."""
+
+    tokens: list[int]
+    truncated: bool = False
+    error: str | None = None
+
+    def of(self, answer: Answer) -> Answer:
+        """Return the answer as one to this prompt."""
+        if self.error:
+            return Answer("", 0, finished=False, error=self.error)
+        return replace(answer, truncated=self.truncated)
 
 
 def quiet() -> None:
@@ -52,6 +54,7 @@ def quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         import datasets
+        import torch  # noqa: F401  asked for here, or transformers says so in a warning of its own
         import transformers
     except ImportError as error:
         raise MissingPartError(str(error.name), "local", "to run a model on this machine") from error
@@ -71,48 +74,107 @@ def pick_device() -> tuple[str, torch.dtype]:
     return "cpu", torch.bfloat16 if fast else torch.float32
 
 
+@contextmanager
+def _loading(folder: Path) -> Iterator[None]:
+    """Turn whatever the libraries raise over a damaged or foreign folder into one clear error."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # they raise KeyError, TypeError and others for damaged files
+        what = " ".join(f"cannot be loaded ({type(error).__name__}: {error!s:.300})".split())
+        if "trust_remote_code" in str(error):
+            fix = "Use a model that transformers knows; code that comes with a model is never run."
+            raise ModelError(
+                Problem("model.remote-code", str(folder), "needs code of its own", fix)
+            ) from error
+        fix = "Take its files again, or name another model."
+        raise ModelError(Problem("model.damaged", str(folder), what, fix)) from error
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
+    if tokenizer.eos_token is None:
+        fix = "Name the token that ends an answer in tokenizer_config.json."
+        raise ModelError(Problem("model.no-end", str(folder), "the tokenizer has no eos_token", fix))
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.chat_template = tokenizer.chat_template or FALLBACK_TEMPLATE
+    try:
+        tokenizer.apply_chat_template(user("Hello"), tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        fix = "Correct chat_template.jinja."
+        what = f"the chat template does not take a single question ({error})"
+        raise ModelError(Problem("model.template", str(folder), what, fix)) from error
+    return tokenizer
+
+
+def _network(folder: Path, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    network, loaded = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+    )
+    # transformers fills what is missing with random numbers, and goes on
+    if missing := sorted(loaded["missing_keys"]):
+        what = f"{len(missing)} weights of its configuration are missing ({missing[0]})"
+        raise ModelError(Problem("model.no-weights", str(folder), what, "Take its files again."))
+    return network
+
+
+def _check_pair(folder: Path, tokenizer: Any, network: Any) -> None:
+    known = network.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > known:
+        what = f"the tokenizer has {len(tokenizer)} tokens, the weights are for {known}"
+        fix = "Take both from the same model."
+        raise ModelError(Problem("model.other-tokenizer", str(folder), what, fix))
+
+
+FALLBACK_TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
+
+
 class LocalModel:
-    """A causal language model with a chat template, held in this process."""
+    """A causal language model with a chat template, held in this process.
+
+    `digest` is that of the bare model: weights, configuration, tokenizer and template. A tokenizer without a
+    chat template gets a plain one (`ROLE: TEXT` lines). Raises ModelError for a folder that cannot be used.
+    """
 
     def __init__(self, folder: Path, *, name: str) -> None:
         check_folder(folder)
         quiet()
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
         self.folder, self.name = folder, name
         self.device, self.dtype = pick_device()
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
-        if self.tokenizer.pad_token is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        if not self.tokenizer.chat_template:
-            self.tokenizer.chat_template = (
-                "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
-            )
-        self.network: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=self.dtype, use_safetensors=True, trust_remote_code=False
-        )
-        self.network.to(self.device).eval()
-        self.digest = folder_digest(folder, "*.safetensors")
+        with _loading(folder):
+            self.tokenizer: Any = _tokenizer(folder)
+        with _loading(folder):
+            self.network: Any = _network(folder, self.dtype)
+            self.network.to(self.device).eval()
+            self.digest = model_digest(folder)
+        _check_pair(folder, self.tokenizer, self.network)
         self.capabilities = Capabilities(loglikelihood=True, trainable=True)
         self.context = min(CONTEXT, int(getattr(self.network.config, "max_position_embeddings", CONTEXT)))
-        self._originals: dict[str, torch.Tensor] = {}
+        self._hooks: list[Any] = []
         self.strengths: dict[str, float] = {}
 
     # ---- adapters
 
-    def set_adapters(self, strengths: dict[Path, float]) -> None:
-        """Merge adapters (folder → strength) into the weights, in place of those merged before."""
-        import torch
+    def set_adapters(self, strengths: Mapping[Path, float]) -> None:
+        """Put adapters (folder → strength) on the linear layers, in place of those that were there.
 
-        deltas = [(lora_deltas(folder), strength) for folder, strength in strengths.items() if strength]
-        with torch.no_grad():
-            for key, original in self._originals.items():
-                self.network.get_parameter(key).copy_(original)
-            for key in {key for delta, _ in deltas for key in delta}:
-                weight = self.network.get_parameter(key)
-                original = self._originals.setdefault(key, weight.detach().clone())
-                total = sum(s * delta[key]().to(weight.device) for delta, s in deltas if key in delta)
-                weight.copy_(original.float() + total)
+        Raises ModelError for an adapter that is damaged, pickled or another model's: then nothing is changed.
+        """
+        shapes = linear_shapes(self.network)
+        weighted = []
+        for folder, strength in strengths.items():
+            if strength:
+                weighted.append((read_lora(folder), strength))
+                check_fit(folder, weighted[-1][0], shapes)
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = attach(self.network, weighted)
         self.strengths = {str(folder): s for folder, s in strengths.items()}
 
     # ---- generation
@@ -126,16 +188,41 @@ class LocalModel:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> list[Answer]:
-        """Answer each conversation; greedy at temperature 0. Batches are sorted by length and seeded by number."""
-        tokens = [self._prompt_tokens(m, self.context - max_tokens) for m in prompts]
+        """Answer each conversation; greedy at temperature 0. Batches are sorted by length and seeded by number.
+
+        A prompt that the template or the tokenizer refuses is an answer with `error`; of one that is longer than
+        the context the beginning is cut off, and its answer is `truncated`.
+        """
+        asked = self._asked(prompts, max_tokens)
+        tokens = [a.tokens for a in asked]
         answers: list[Answer | None] = [None] * len(prompts)
         for number, batch in enumerate(_by_length(tokens, lambda _: 1, BATCH)):
             made = self._generate_batch([tokens[i] for i in batch], max_tokens, temperature, seed + number)
             for i, answer in zip(batch, made, strict=True):
-                answers[i] = answer
+                answers[i] = asked[i].of(answer)
             if progress:
                 progress(len(batch))
         return [a for a in answers if a is not None]
+
+    def generation_batches(self, prompts: Sequence[Messages], max_tokens: int) -> list[list[int]]:
+        """Return the indices of the prompts in each batch that `generate` makes of them, in its order."""
+        tokens = [a.tokens for a in self._asked(prompts, max_tokens)]
+        return list(_by_length(tokens, lambda _: 1, BATCH))
+
+    def _asked(self, prompts: Sequence[Messages], max_tokens: int) -> list[_Asked]:
+        if (room := self.context - max_tokens) < 1:
+            what = f"max_tokens is {max_tokens}, and the model's context is {self.context} tokens"
+            raise ConfigError(Problem("model.max-tokens", self.name, what, "Ask for fewer tokens."))
+        return [self._ask(messages, room) for messages in prompts]
+
+    def _ask(self, messages: Messages, room: int) -> _Asked:
+        try:
+            return _Asked(*self._prompt_tokens(messages, room))
+        except _UNREADABLE as error:
+            # The row keeps its place in its batch, so that the other rows' answers do not depend on it.
+            return _Asked(
+                [self.start_token], error=f"the prompt cannot be given to the model ({error!s:.200})"
+            )
 
     def _generate_batch(
         self, batch: list[list[int]], max_tokens: int, temperature: float, seed: int
@@ -168,8 +255,11 @@ class LocalModel:
     def loglikelihood(
         self, questions: Sequence[Question], *, progress: Progress | None = None
     ) -> list[Likelihood]:
-        """Score each text under the model (nats); see `Likelihood`."""
-        encoded = [self._encode(q) for q in questions]
+        """Score each text under the model (nats); see `Likelihood`.
+
+        Raises ModelError (`model.not-text`) that names every text which the template or the tokenizer refuses.
+        """
+        encoded = self._encoded(questions)
         results: list[Likelihood | None] = [None] * len(questions)
         rows = [prompt + text for prompt, text, _ in encoded]
         for batch in _by_length(rows, len, SCORE_TOKENS):
@@ -180,14 +270,31 @@ class LocalModel:
                 progress(len(batch))
         return [r for r in results if r is not None]
 
+    def scoring_batches(self, questions: Sequence[Question]) -> list[list[int]]:
+        """Return the indices of the questions in each batch that `loglikelihood` makes of them, in its order."""
+        encoded = self._encoded(questions)
+        return list(_by_length([prompt + text for prompt, text, _ in encoded], len, SCORE_TOKENS))
+
+    def _encoded(self, questions: Sequence[Question]) -> list[tuple[list[int], list[int], bool]]:
+        encoded, problems = [], []
+        for i, question in enumerate(questions):
+            try:
+                encoded.append(self._encode(question))
+            except _UNREADABLE as error:
+                what = f"cannot be given to the model ({error!s:.200})"
+                problems.append(Problem("model.not-text", f"text {i}", what, "Leave it out or correct it."))
+        if problems:
+            raise ModelError(problems)
+        return encoded
+
     def _encode(self, question: Question) -> tuple[list[int], list[int], bool]:
+        """Return the tokens before the text, those of the text, and whether anything was cut to the context."""
         text = self.tokenizer(question.text, add_special_tokens=False)["input_ids"]
-        cut = text[: self.context - 8]
+        kept = text[: self.context - 8]
+        prompt, cut = [self.start_token], False
         if question.messages:
-            prompt = self._prompt_tokens(question.messages, self.context - len(cut))
-        else:
-            prompt = [self.start_token]
-        return prompt, cut, len(cut) < len(text)
+            prompt, cut = self._prompt_tokens(question.messages, self.context - len(kept))
+        return prompt, kept, cut or len(kept) < len(text)
 
     def _score(self, rows: list[list[int]], lengths: list[int]) -> list[float]:
         import torch
@@ -222,10 +329,11 @@ class LocalModel:
         start = self.tokenizer.bos_token_id
         return int(self.tokenizer.eos_token_id if start is None else start)
 
-    def _prompt_tokens(self, messages: Messages, limit: int) -> list[int]:
+    def _prompt_tokens(self, messages: Messages, limit: int) -> tuple[list[int], bool]:
+        """Return the last `limit` tokens of a conversation in the chat template, and whether that cut it."""
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return tokens if len(tokens) <= limit else tokens[-max(1, limit) :]
+        return tokens[-limit:] or [self.start_token], len(tokens) > limit
 
     def _padded(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
@@ -235,25 +343,6 @@ class LocalModel:
         inputs = torch.tensor([[pad] * (width - len(r)) + r for r in rows], device=self.device)
         mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=self.device)
         return inputs, mask
-
-
-def lora_deltas(folder: Path) -> dict[str, Callable[[], torch.Tensor]]:
-    """Return weight name → a function that computes scaling·B·A in float32, from a PEFT LoRA folder."""
-    import json
-
-    from safetensors.torch import load_file
-
-    config = json.loads((folder / "adapter_config.json").read_text())
-    rank = config["r"]
-    scaling = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    tensors = load_file(folder / "adapter_model.safetensors")
-    deltas: dict[str, Callable[[], torch.Tensor]] = {}
-    for key, a in tensors.items():
-        if key.endswith(".lora_A.weight"):
-            name = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight") + ".weight"
-            b = tensors[key.replace(".lora_A.", ".lora_B.")]
-            deltas[name] = lambda a=a, b=b: scaling * (b.float() @ a.float())  # type: ignore[misc]
-    return deltas
 
 
 def _by_length(

@@ -20,13 +20,17 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Answer:
-    """One generated answer. `error` says why there is none: then `text` is empty and never judged."""
+    """One generated answer. `error` says why there is none: then `text` is empty and never judged.
+
+    `truncated`: the model did not see the beginning of the prompt, which is longer than its context.
+    """
 
     text: str
     tokens: int
     finished: bool
     error: str | None = None
     blocked: bool = False
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Sum of log p over the tokens of the text (nats), their number, and whether it was cut to the context."""
+    """Sum of log p over the tokens of the text (nats), their number, and whether the text or what stands before it was cut."""
 
     total: float
     tokens: int

@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from trimtab.errors import ConfigError, ModelError, Problem
+from trimtab.models.cache import folder_digest
 from trimtab.models.guard import REPLY, Guard, load_guard
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Model, Progress, Question
@@ -20,11 +23,15 @@ PARTS = ("guard", "adversarial", "bias", "values")
 
 @dataclass
 class System:
-    """A model behind an optional guard; it can be asked like any model."""
+    """A model behind an optional guard; it can be asked like any model.
+
+    `adapters` has the SHA-256 of each adapter in the model, by mechanism.
+    """
 
     model: Model
     guard: Guard | None = None
     strengths: dict[str, float] = field(default_factory=dict)
+    adapters: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -34,12 +41,12 @@ class System:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the base model's digest, the strengths and the guard's digest."""
+        """SHA-256 of the digests of base model, adapters and guard, and the adapters' strengths."""
         if not self.guard and not any(self.strengths.values()):
             return self.model.digest
         guard = self.guard.digest if self.guard else None
-        strengths = {m: str(s) for m, s in self.strengths.items()}
-        return digest({"model": self.model.digest, "strengths": strengths, "guard": guard})
+        used = {m: [str(s), self.adapters.get(m)] for m, s in self.strengths.items() if s}
+        return digest({"model": self.model.digest, "adapters": used, "guard": guard})
 
     @property
     def capabilities(self) -> Capabilities:
@@ -84,8 +91,9 @@ def blocked_answer() -> Answer:
 def write_system(
     folder: Path, *, base: str, base_digest: str, strengths: dict[str, float], guard: bool
 ) -> None:
-    """Write `system.json` of a run: the base model's name, and adapters and guard beside it."""
+    """Write `system.json` of a run: the base model's name, the strengths, the digests of adapters and guard."""
     about: dict[str, Any] = {"base": base, "base_digest": base_digest, "strengths": strengths, "guard": guard}
+    about["digests"] = part_digests(folder, [*strengths, *(["guard"] if guard else [])])
     (folder / FILE).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -100,10 +108,20 @@ def assemble(folder: Path, base: LocalModel | Model, without: Iterable[str] = ()
         fix = "Use the base model that the run was made with."
         raise ModelError(Problem("system.base-changed", str(folder), "the base model has other weights", fix))
     strengths = {m: 0.0 if m in left_out else float(s) for m, s in about["strengths"].items()}
-    guard = load_guard(folder / "guard") if about["guard"] and "guard" not in left_out else None
+    used = [m for m, s in strengths.items() if s]
+    with_guard = about["guard"] and "guard" not in left_out
+    found = part_digests(folder, [*used, *(["guard"] if with_guard else [])])
+    if changed := [part for part in found if found[part] != about["digests"].get(part)]:
+        what = f"{', '.join(changed)} is not what the run made"
+        fix = "Take the run or bundle again, or let `trimtab trim` write its system again."
+        raise ModelError(Problem("system.part-changed", str(folder), what, fix))
     if isinstance(base, LocalModel):
-        base.set_adapters({adapter_folder(folder, m): s for m, s in strengths.items()})
-    return System(base, guard, strengths)
+        base.set_adapters({adapter_folder(folder, m): strengths[m] for m in used})
+    elif used:
+        fix = "Use the base model on this machine, or leave the adapters out with --without."
+        raise ModelError(Problem("system.no-adapters", str(folder), f"{base.name} takes no adapters", fix))
+    guard = load_guard(folder / "guard") if with_guard else None
+    return System(base, guard, strengths, {m: found[m] for m in used})
 
 
 def adapter_folder(run: Path, mechanism: str) -> Path:
@@ -111,17 +129,38 @@ def adapter_folder(run: Path, mechanism: str) -> Path:
     return run / "adapters" / f"trimtab_{mechanism}"
 
 
+def part_digests(run: Path, parts: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of the files of each part of a run's system; a part without files has that of nothing."""
+    return {
+        part: folder_digest(run / "guard", "guard.*")
+        if part == "guard"
+        else folder_digest(adapter_folder(run, part), "adapter_*")
+        for part in parts
+    }
+
+
+class _File(BaseModel):
+    """What `system.json` holds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    base: str
+    base_digest: str
+    strengths: dict[Literal["adversarial", "bias", "values"], FiniteFloat]
+    guard: bool
+    digests: dict[Literal["guard", "adversarial", "bias", "values"], str]
+
+
 def read_system(folder: Path) -> dict[str, Any]:
     """Return `system.json` of a run; raises ModelError when the run has not come that far."""
     try:
-        about: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return _File.model_validate_json((folder / FILE).read_bytes()).model_dump()
     except FileNotFoundError as error:
         fix = "Let the run finish (`trimtab run` resumes it), or name another model."
         raise ModelError(Problem("system.missing", str(folder), f"there is no {FILE}", fix)) from error
-    except (OSError, ValueError) as error:
-        fix = "Let the run write it again, or name another model."
-        raise ModelError(Problem("system.damaged", str(folder / FILE), str(error), fix)) from error
-    if not {"base", "base_digest", "strengths", "guard"} <= set(about):
-        fix = "Let the run write it again."
-        raise ModelError(Problem("system.damaged", str(folder / FILE), "keys are missing", fix))
-    return about
+    except ValidationError as error:
+        why = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
+    except OSError as error:
+        why = str(error)
+    fix = "Let the run write it again, or name another model."
+    raise ModelError(Problem("system.damaged", str(folder / FILE), why, fix))

@@ -46,7 +46,8 @@ def _from_base64(text: str) -> Iterator[str]:
             plain = base64.b64decode(run + "=" * (-len(run) % 4), validate=True).decode("utf-8")
         except (binascii.Error, UnicodeDecodeError):
             continue
-        if plain.isprintable() and " " in plain:
+        # Lines and tabs are text too; other control characters say that these are bytes of something else.
+        if " " in plain and re.sub(r"[\n\r\t]", "", plain).isprintable():
             yield plain
 
 

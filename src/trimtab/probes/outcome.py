@@ -72,6 +72,8 @@ def answered(
         "blocked": answer.blocked,
         **raw,
     }
+    if answer.truncated:
+        raw["truncated"] = True
     if answer.error:
         raw = {"error": answer.error}
     counted = None if answer.error else value

@@ -1,0 +1,148 @@
+"""LoRA adapters as PEFT saves them: read, checked against the model, never half understood."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab.errors import ModelError, Problem
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# Each of these changes what B·A means; an adapter with one of them would be applied wrongly.
+UNSUPPORTED = (
+    "use_dora",
+    "rank_pattern",
+    "alpha_pattern",
+    "fan_in_fan_out",
+    "layer_replication",
+    "alora_invocation_tokens",
+    "use_qalora",
+    "target_parameters",
+)
+_PREFIX, _A, _B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What an adapter adds to one weight, shape (out, in): scaling·B·A."""
+
+    a: torch.Tensor
+    b: torch.Tensor
+    scaling: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the weight it is for."""
+        return self.b.shape[0], self.a.shape[1]
+
+
+def linear_shapes(network: Any) -> dict[str, tuple[int, ...]]:
+    """Return weight name → shape (out, in) of each linear layer, which are what an adapter can be put on."""
+    from torch import nn
+
+    layers = ((name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear))
+    return {f"{name}.weight": tuple(m.weight.shape) for name, m in layers}
+
+
+def attach(network: Any, weighted: Sequence[tuple[Mapping[str, Delta], float]]) -> list[Any]:
+    """Add Σ strength·scaling·B·A·x to the output of each layer; returns the hooks, to be removed.
+
+    This is PEFT's `combination_type="cat"`: all A under one another, all B side by side. The sum is not merged
+    into the weights, since bfloat16 would round most of it away: a step of a weight is 1/256 of it, and what
+    an adapter adds is smaller.
+    """
+    import torch
+
+    hooks = []
+    for name in sorted({name for deltas, _ in weighted for name in deltas}):
+        layer = network.get_submodule(name.removesuffix(".weight"))
+        parts = [(deltas[name], strength) for deltas, strength in weighted if name in deltas]
+        a = torch.cat([delta.a.float() for delta, _ in parts])
+        b = torch.cat([delta.b.float() * (strength * delta.scaling) for delta, strength in parts], dim=1)
+        hooks.append(layer.register_forward_hook(_adding(a.to(layer.weight), b.to(layer.weight))))
+    return hooks
+
+
+def _adding(a: torch.Tensor, b: torch.Tensor) -> Callable[..., torch.Tensor]:
+    from torch.nn.functional import linear
+
+    def add(layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        return output + linear(linear(inputs[0], a), b)
+
+    return add
+
+
+def read_lora(folder: Path) -> dict[str, Delta]:
+    """Return weight name → delta of a PEFT LoRA folder; raises ModelError for anything that is not wholly used."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if (folder / "adapter_model.bin").exists() and not (folder / WEIGHTS).exists():
+        fix = "Save it as safetensors; pickles can run code and are never loaded."
+        raise ModelError(Problem("adapter.pickle", str(folder), "pickled weights (adapter_model.bin)", fix))
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        scaling = _scaling(config)
+        tensors = load_file(folder / WEIGHTS)
+        pairs = {key.removesuffix(_A): key for key in tensors if key.endswith(_A)}
+        deltas = {
+            f"{stem.removeprefix(_PREFIX)}.weight": Delta(tensors[key], tensors[stem + _B], scaling)
+            for stem, key in pairs.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        fix = f"Take the adapter from its run or bundle again; it is two files, {CONFIG} and {WEIGHTS}."
+        raise ModelError(Problem("adapter.damaged", str(folder), f"cannot be read ({error})", fix)) from error
+    if problems := [*_not_used(folder, config, tensors), *_damaged(folder, config, deltas)]:
+        raise ModelError(problems)
+    return deltas
+
+
+def _scaling(config: Mapping[str, Any]) -> float:
+    rank, alpha = config["r"], config["lora_alpha"]
+    if not isinstance(rank, int) or rank < 1:
+        raise ValueError(f"rank {rank!r}")
+    return float(alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
+
+
+def _not_used(
+    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+) -> Iterator[Problem]:
+    """Yield what the plain sum of B·A would leave out."""
+    found = [f"{k} is set" for k in UNSUPPORTED if config.get(k)]
+    if (kind := config.get("peft_type", "LORA")) != "LORA":
+        found.append(f"its type is {kind}")
+    found += [f"the tensor {k}" for k in tensors if not k.endswith((_A, _B))][:1]
+    found += [f"{k} has no A" for k in tensors if k.endswith(_B) and k.removesuffix(_B) + _A not in tensors][
+        :1
+    ]
+    if found:
+        fix = "Use a plain LoRA adapter: rank and alpha for all layers, and nothing else saved with it."
+        yield Problem("adapter.unsupported", str(folder), f"is not only B·A ({'; '.join(found)})", fix)
+
+
+def _damaged(folder: Path, config: Mapping[str, Any], deltas: Mapping[str, Delta]) -> Iterator[Problem]:
+    for name, delta in deltas.items():
+        if delta.a.ndim != 2 or delta.b.ndim != 2 or not config["r"] == len(delta.a) == delta.b.shape[1]:
+            what = "its shapes and the rank in its configuration differ"
+        elif not (delta.a.isfinite().all() and delta.b.isfinite().all()):
+            what = "has values that are not finite"
+        else:
+            continue
+        fix = "Take the adapter from its run or bundle again."
+        yield Problem("adapter.damaged", f"{folder} {name}", what, fix)
+
+
+def check_fit(folder: Path, deltas: Mapping[str, Delta], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ModelError when a delta has no weight of its shape in the model."""
+    wrong = [name for name, delta in deltas.items() if shapes.get(name) != delta.shape]
+    if wrong or not deltas:
+        what = f"no weight {wrong[0]} of that shape in the model" if wrong else "changes no weight"
+        fix = "Use the base model that the adapter was trained on."
+        raise ModelError(Problem("adapter.other-model", str(folder), what, fix))
