@@ -70,7 +70,7 @@ def read_charter(path: Path | None = None) -> Charter:
         problem = Problem("charter.unreadable", place, message, "Check the path and your right to read it")
         raise ConfigError(problem) from error
     try:
-        return Charter.model_validate(parse_toml(data, place=place, code="charter.toml"))
+        return Charter.model_validate(parse_toml(data, place=place, area="charter"))
     except ValidationError as error:
         raise ConfigError([_problem(place, e["loc"], e["msg"]) for e in error.errors()]) from error
 

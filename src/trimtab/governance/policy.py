@@ -187,7 +187,7 @@ def read_gates(path: Path) -> tuple[Gate, ...]:
 def parse_gates(text: str | bytes, place: str) -> tuple[Gate, ...]:
     """Return the gates of a TOML text that came from `place`; raises `ConfigError` with all its problems."""
     data = text.encode() if isinstance(text, str) else text
-    table = parse_toml(data, place=place, code="policy.toml")
+    table = parse_toml(data, place=place, area="policy")
     rows = table.get("gate")
     if set(table) != {"gate"} or not isinstance(rows, list) or not rows:
         fix = "Write one [[gate]] table for each gate."

@@ -99,7 +99,7 @@ def read_config(path: Path | None, *, quick: bool = False, **changes: Any) -> Ru
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return parse_toml(path.read_bytes(), place=str(path), code="config.unreadable")
+        return parse_toml(path.read_bytes(), place=str(path), area="config")
     except FileNotFoundError as error:
         fix = "Write one with `trimtab init`, or leave --config away."
         raise ConfigError(Problem("config.missing", str(path), "no such file", fix)) from error
