@@ -37,6 +37,13 @@ class Principle(BaseModel):
     examples: tuple[Example, ...] = ()
 
 
+def _some(principles: tuple[Principle, ...]) -> tuple[Principle, ...]:
+    # Not pydantic's `min_length`: it does not count principles with problems, and would call the list empty.
+    if not principles:
+        raise ValueError("holds no principle")
+    return principles
+
+
 class Charter(BaseModel):
     """Versioned principles."""
 
@@ -44,7 +51,7 @@ class Charter(BaseModel):
 
     name: Text
     version: Text
-    principle: tuple[Principle, ...] = Field(min_length=1)
+    principle: Annotated[tuple[Principle, ...], AfterValidator(_some)]
 
     @model_validator(mode="after")
     def _ids_differ(self) -> Charter:
