@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.errors import ConfigError, InputError, MissingPartError, Problem, TrimtabError
+from trimtab.errors import ConfigError, InputError, MissingPartError, ModelError, Problem, TrimtabError
 from trimtab.records.record import sha256
 from trimtab.records.write import write_parquet
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Work = Callable[[int, list[Row]], list[Row]]
 Progress = Callable[[int], None]
+
+TRIES = 3  # of a batch on a cluster, when the process that works on it dies
 
 _DIGEST = b"trimtab.input"
 _engine = "native"
@@ -154,7 +157,7 @@ def _on_ray(batches: Batches, work: Work) -> Iterator[tuple[int, list[str]]]:
     table = frame([{"number": number, "batch": _dump(batch)} for number, batch in batches]).into_batches(1)
     # In the process that Daft keeps on each node: one of its own would be a fresh one for each query, and
     # would load the model anew.
-    worker = daft.cls(_worker(daft), use_process=False)(work)
+    worker = daft.cls(_worker(daft), use_process=False)(work, secrets.token_hex(8))
     table = table.select(table["number"], worker.results(table["number"], table["batch"]).alias("results"))
     for reference in table.iter_partitions():
         columns = ray.get(reference).to_pydict()
@@ -166,14 +169,14 @@ def _worker(daft: Any) -> type:
     """Return the class that Daft makes on each node."""
 
     class Worker:
-        def __init__(self, work: Work) -> None:
+        def __init__(self, work: Work, query: str) -> None:
             _use_all_cores()
-            self.work = work
+            self.work, self.query = work, query
 
         @daft.method.batch(return_dtype=daft.DataType.string())  # type: ignore[untyped-decorator]
         def results(self, numbers: Any, batches: Any) -> list[str]:
             pairs = zip(numbers.to_pylist(), batches.to_pylist(), strict=True)
-            return [_packed(self.work, number, json.loads(batch)) for number, batch in pairs]
+            return [_packed(self.work, self.query, number, json.loads(batch)) for number, batch in pairs]
 
     return Worker
 
@@ -187,13 +190,27 @@ def _use_all_cores() -> None:
     os.environ["OMP_NUM_THREADS"] = str(max(1, int(cores)))
 
 
-def _packed(work: Work, number: int, batch: list[Row]) -> str:
+def _packed(work: Work, query: str, number: int, batch: list[Row]) -> str:
     """Results as JSON; the problems of a TrimtabError as well, which Ray would bury in a traceback."""
     try:
         with _one_at_a_time:  # Daft's threads share the process, and so the model
+            _count_try(query, number)
             return _dump({"results": [_dump(result) for result in work(number, batch)]})
     except TrimtabError as error:
         return _dump({"problems": [asdict(problem) for problem in error.problems]})
+
+
+def _count_try(query: str, number: int) -> None:
+    """Count on the cluster how often a batch was begun: Daft begins one anew without end when its worker dies."""
+    from ray.experimental import internal_kv as store
+
+    key = f"trimtab/{query}/{number}".encode()
+    tries = int(store._internal_kv_get(key) or 0)
+    if tries == TRIES:
+        fix = "Look for what ended it, such as too little memory, and start the same command again."
+        message = f"the worker's process died {tries} times"
+        raise ModelError(Problem("engine.worker-died", f"batch {number}", message, fix))
+    store._internal_kv_put(key, str(tries + 1).encode())
 
 
 def _unpacked(answer: dict[str, Any]) -> list[str]:

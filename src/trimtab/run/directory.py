@@ -28,7 +28,9 @@ class RunDirectory:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.about: dict[str, Any] = json.loads((folder / STARTED).read_text(encoding="utf-8"))
+        self.about = _read(folder / STARTED, "config", "started")
+        if not isinstance(self.about["config"], dict):
+            raise _damaged(folder / STARTED, "config is not an object")
 
     def stage(self, name: str) -> Stage:
         """Return a stage of the run."""
@@ -51,7 +53,7 @@ class Stage:
     def done(self) -> dict[str, Any] | None:
         """What the stage came to; None while it is unfinished."""
         path = self.folder / "done.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return _read(path) if path.exists() else None
 
     def begin(self) -> None:
         """Start counting the stage's time."""
@@ -67,7 +69,7 @@ class Stage:
         """Return what `work`, which makes `made`, came to; done once, also when the stage is begun again."""
         path = self.folder / f"{name}.json"
         if path.exists() and made.exists():
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+            return _read(path)
         path.unlink(missing_ok=True)
         results = work()
         write_json(path, results)
@@ -107,7 +109,7 @@ def open_run(root: Path, config: RunConfig, *, fresh: bool = False) -> RunDirect
     unfinished = (
         []
         if fresh
-        else [r for r in runs(root) if not r.finished and r.about["config"]["name"] == config.name]
+        else [r for r in runs(root) if not r.finished and r.about["config"].get("name") == config.name]
     )
     if unfinished:
         run = unfinished[-1]
@@ -144,6 +146,24 @@ def _new(root: Path, config: RunConfig) -> RunDirectory:
         raise InputError(Problem("run.not-writable", str(folder), str(error), fix)) from error
     write_json(folder / STARTED, about)
     return RunDirectory(folder)
+
+
+def _read(path: Path, *keys: str) -> dict[str, Any]:
+    """Return the JSON object in a file of a run; raises InputError when it is not there or not as it was written."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        fix = "Name the directory of a run, such as runs/20260131T120000Z_loop_1a2b3c."
+        raise InputError(Problem("run.missing", str(path), "no such file", fix)) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path, f"cannot be read ({error})") from error
+    if not isinstance(found, dict) or (missing := [key for key in keys if key not in found]):
+        raise _damaged(path, f"{missing[0]} is missing" if isinstance(found, dict) else "is not an object")
+    return found
+
+
+def _damaged(path: Path, what: str) -> InputError:
+    return InputError(Problem("run.damaged", str(path), what, "Restore the file, or remove it to go on."))
 
 
 def _changed(old: Any, new: Any, path: str = "") -> str:
