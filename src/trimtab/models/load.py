@@ -56,7 +56,7 @@ def load_system(name: str, *, without: Iterable[str] = (), limits: EndpointLimit
 def is_run(name: str) -> bool:
     """Return whether a model name is the path of a run."""
     prefixed = name.startswith(("hf/", "dir/", "openai/")) or name == "embedded"
-    return not prefixed and Path(name).is_dir()
+    return bool(name) and not prefixed and Path(name).is_dir()
 
 
 def _local(folder: Path, name: str) -> Model:
@@ -70,7 +70,6 @@ def _hub(name: str) -> Model:
 
     quiet()
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     repo, _, revision = name.removeprefix("hf/").partition("@")
     try:
@@ -79,7 +78,7 @@ def _hub(name: str) -> Model:
             revision=revision or None,
             allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
         )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # the hub's own, its transport's (whose library changes) and the disk's
         fix = "Check the name and the network, or download it and use dir/PATH."
         raise ModelError(
             Problem("model.hub", name, f"cannot be fetched ({str(error)[:200]})", fix)
