@@ -238,6 +238,12 @@ def test_truncated_parquet_is_named(kept: float, tmp_path: Path) -> None:
     assert code_of(written(path, data[: int(len(data) * kept)])) == "records.parquet"
 
 
+def test_parquet_with_a_column_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    pq.write_table(pa.table({"colname": ["a"]}), path, store_schema=False)
+    assert code_of(written(path, path.read_bytes().replace(b"colname", b"\xffolname"))) == "records.parquet"
+
+
 def test_missing_folder_and_forbidden_inputs_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ def parquet_rows(path: Path) -> Iterator[Item]:
         file.seek(0)
         try:
             yield from _rows(pq.ParquetFile(file).iter_batches(_BATCH), path)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are not UTF-8
             message = f"is not whole Parquet data ({short(str(error), 160)})"
             raise unusable("records.parquet", path, message, "Copy or write it again") from error
 
