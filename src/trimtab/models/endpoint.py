@@ -108,7 +108,7 @@ class EndpointModel:
             "usd_per_million_input": (prices[0], 0),
             "usd_per_million_output": (prices[1], 0),
         }
-        _check(name, self._url, timeout, caps, free=not any(prices))
+        _check(name, self._url, self._key, timeout, caps)
         self._meter = Meter(max_requests, max_cost_usd, prices[0] / 1e6, prices[1] / 1e6)
         self._worked: set[str] = set()
         self._gone = False
@@ -366,7 +366,7 @@ def _renamed(body: Body, limit: str) -> Body:
     return {limit if key in names else key: value for key, value in body.items()}
 
 
-def _check(name: str, url: str, timeout: float, caps: _Caps, free: bool) -> None:
+def _check(name: str, url: str, key: str, timeout: float, caps: _Caps) -> None:
     """Raise `ConfigError` with everything that is wrong."""
     found = []
     place = f"endpoint model {name!r}"
@@ -380,11 +380,16 @@ def _check(name: str, url: str, timeout: float, caps: _Caps, free: bool) -> None
     elif not _usable(url):
         fix = "Write it as http://HOST:PORT/v1 or https://HOST/v1."
         found.append(Problem("endpoint.bad-url", place, "the address is not an HTTP URL", fix))
-    for key, (value, least) in {**caps, "timeout": (timeout, 0)}.items():
-        if value is not None and not (least <= value < math.inf and (value or key != "timeout")):
-            what = f"{key} is {value}"
-            fix = f"Give a number {'above' if key == 'timeout' else 'of at least'} {least}."
+    if not (key.isascii() and key.isprintable()):
+        # The client would quote it, as the header that it cannot send.
+        fix = "Set OPENAI_API_KEY to the key as it was given, in one line."
+        found.append(Problem("endpoint.bad-key", place, "the key has characters that no key has", fix))
+    for argument, (value, least) in {**caps, "timeout": (timeout, 0)}.items():
+        if value is not None and not (least <= value < math.inf and (value or argument != "timeout")):
+            what = f"{argument} is {value}"
+            fix = f"Give a number {'above' if argument == 'timeout' else 'of at least'} {least}."
             found.append(Problem("endpoint.bad-argument", place, what, fix))
+    free = not any(caps[f"usd_per_million_{way}"][0] for way in ("input", "output"))
     if caps["max_cost_usd"][0] is not None and free:
         fix = "Give usd_per_million_input and usd_per_million_output."
         found.append(Problem("endpoint.no-price", place, "a cost cap needs prices", fix))
