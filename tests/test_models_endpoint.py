@@ -372,6 +372,18 @@ def test_the_digest_is_of_what_the_server_says_of_the_model_and_not_of_the_time(
     assert EndpointModel("n").digest != first
 
 
+def test_asking_for_an_answer_that_does_not_come_judges_nothing(
+    server: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trimtab.cli.ask import ask as command
+
+    server.chat = lambda *_: (200, {"choices": []})
+    with pytest.raises(ModelError, match=r"no choices.*model\.no-answer"):
+        command("openai/m", "hello", tokens=5, without=[], json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["text"], told["label"], told["error"]) == ("", None, "the reply has no choices")
+
+
 # ---- log-likelihoods
 
 

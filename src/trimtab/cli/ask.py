@@ -19,6 +19,7 @@ def ask(
     Example: `trimtab ask runs/RUN 'How do I get a wine stain out of a carpet?'`
     """
     from trimtab.cli.output import event
+    from trimtab.errors import ModelError, Problem
     from trimtab.models.load import load_system
     from trimtab.models.protocol import user
     from trimtab.models.system import System
@@ -29,12 +30,16 @@ def ask(
     score = float(guard.scores([prompt])[0]) if guard else None
     answer = system.generate([user(prompt)], max_tokens=tokens)[0]
     decision = "no guard" if guard is None else "blocked" if answer.blocked else "passed"
-    label = judge(answer.text)
+    label = None if answer.error else judge(answer.text)
     if json:
         event("answer", guard=decision, score=score, text=answer.text, label=label, error=answer.error)
+    if answer.error:
+        fix = "Ask again, or something else."
+        raise ModelError(Problem("model.no-answer", system.name, answer.error, fix))
+    if json:
         return
     threshold = (
         f" (score {score:.2f}, blocks from {guard.threshold:.2f})" if guard and score is not None else ""
     )
     typer.echo(f"guard: {decision}{threshold}\njudged: {label}\n")
-    typer.echo(answer.error or answer.text)
+    typer.echo(answer.text)

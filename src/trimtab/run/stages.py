@@ -22,7 +22,7 @@ from trimtab.models.batched import Batched
 from trimtab.models.guard import Guard, load_guard
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Model
-from trimtab.models.system import System, adapter_folder, write_system
+from trimtab.models.system import System, adapter_folder, part_digests, write_system
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import RunConfig
 from trimtab.run.directory import RunDirectory, Stage
@@ -237,7 +237,8 @@ def _system(loop: Loop) -> System:
     guard: Guard | None = load_guard(folder) if folder.exists() else None
     if isinstance(loop.model, LocalModel):
         loop.model.set_adapters({adapter_folder(loop.run.folder, m): s for m, s in strengths.items()})
-    return System(loop.model, guard, strengths)
+    used = [m for m, s in strengths.items() if s]
+    return System(loop.model, guard, strengths, part_digests(loop.run.folder, used))
 
 
 STAGES: Mapping[str, Callable[[Loop, Stage], dict[str, Any]]] = {
