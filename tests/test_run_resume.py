@@ -234,7 +234,8 @@ def test_interrupted_then_killed_then_resumed(
     (run,) = (tmp_path / "runs").iterdir()
     assert list(run.glob("stages/01_before/answers/attack/part-*.parquet")), "finished parts are kept"
 
-    code, _ = run_until(command, "train: values", signal.SIGKILL)
+    code, shown = run_until(command, "train: values", signal.SIGKILL)
+    assert "Warning" not in shown
     assert code == -signal.SIGKILL
     assert RunDirectory(run).stage("screen").done
     assert not RunDirectory(run).stage("train").done

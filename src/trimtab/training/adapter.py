@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -86,7 +87,9 @@ def fit(
     started = time.monotonic()
     if folder.exists():
         shutil.rmtree(folder)
-    with made_whole(folder) as temporary, torch.enable_grad():
+    # transformers warns of the way in which TRL calls it: nothing that a user can act on.
+    quiet = warnings.catch_warnings(action="ignore", category=FutureWarning)
+    with made_whole(folder) as temporary, torch.enable_grad(), quiet:
         trainer = make_trainer(temporary / "scratch")
         with _counted(trainer, progress):
             trainer.train()
