@@ -9,18 +9,20 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 
 from trimtab import engine
 from trimtab.errors import ConfigError
+from trimtab.models.guard import REPLY, Guard
 from trimtab.models.local import LocalModel
-from trimtab.models.protocol import Progress
+from trimtab.models.protocol import Messages, Progress
 from trimtab.records.record import Record
 from trimtab.run.config import RunConfig, Sizes, Strengths
 from trimtab.run.directory import STAGES, RunDirectory, open_run
@@ -201,6 +203,34 @@ def test_what_is_finished_is_not_done_again(
     advance(unbroken.folder.parent, settings(wordy_folder), silent)
     after = {p: p.stat().st_mtime_ns for p in unbroken.folder.rglob("*.safetensors")}
     assert {p: t for p, t in before.items() if p.suffix == ".safetensors"} == after
+
+
+class EverySecond(Guard):
+    """Blocks every second prompt of a call, without an embedder."""
+
+    def blocks(self, conversations: Sequence[Messages]) -> list[bool]:
+        return [bool(i % 2) for i in range(len(conversations))]
+
+
+def test_the_guard_stands_before_the_batches(
+    unbroken: RunDirectory, wordy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(unbroken.folder, tmp_path / unbroken.folder.name)
+    run = RunDirectory(tmp_path / unbroken.folder.name)
+    (run.folder / "guard").mkdir()
+    for name in ("after", "reattack"):
+        shutil.rmtree(run.stage(name).folder)
+    monkeypatch.setattr("trimtab.run.stages.load_guard", lambda folder: EverySecond([], 0.0, digest="g"))
+    advance(tmp_path, settings(wordy_folder), silent)
+    for name, suites in (("after", ("attack", "twins")), ("reattack", ("attack",))):
+        bare, guarded = ([o for o in r.stage(name).outcomes() if o.suite in suites] for r in (unbroken, run))
+        assert len(bare) == len(guarded)
+        assert {o.response for o in guarded[1::2]} == {REPLY}
+        # Fewer rows are other batches; greedy answers of this model are the same in each.
+        assert [o.response for o in guarded[::2]] == [o.response for o in bare[::2]]
+    passed = len(run.stage("reattack").outcomes()[::2])
+    parts = (run.stage("reattack").folder / "answers").glob("part-*.parquet")
+    assert sum(pq.read_metadata(p).num_rows for p in parts) == passed
 
 
 def test_other_weights_under_the_same_name_are_refused(
