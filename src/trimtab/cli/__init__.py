@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trimtab.errors import Problem
 
 INTERRUPTED = "trimtab: interrupted; what was finished is kept, the same command goes on there"
 
@@ -11,13 +16,16 @@ def main() -> None:
     """Run the command line; problems are printed without a traceback, with the exit code of their kind."""
     from trimtab.errors import EXIT_INTERRUPTED, EXIT_USAGE, TrimtabError
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a character that the terminal lacks is spelled out
+            stream.reconfigure(errors="backslashreplace")
     try:
         from trimtab.cli.app import app
 
         app()
     except TrimtabError as error:
         for problem in error.problems:
-            print(f"trimtab: {ascii_controls(str(problem))}", file=sys.stderr)
+            _complain(str(problem))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
@@ -27,10 +35,37 @@ def main() -> None:
             print(INTERRUPTED, file=sys.stderr)
         raise
     except OSError as error:
-        print(f"trimtab: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        _complain(str(_refused(error)))
         sys.exit(EXIT_USAGE)
+
+
+def _complain(text: str) -> None:
+    print(f"trimtab: {ascii_controls(text)}", file=sys.stderr)
+
+
+def _refused(error: OSError) -> Problem:
+    """Return what the system refused that no command saw coming."""
+    import errno
+
+    from trimtab.errors import Problem
+
+    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the output"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    fix = "Free some space" if full else "Check the path, the disk and your rights there"
+    if place == "the output":
+        _drop_output()
+    return Problem("system.refused", place, error.strerror or str(error), f"{fix}, and start it again.")
+
+
+def _drop_output() -> None:
+    """Let what is still to be written to a full disk go: Python would complain of it once more at the end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass  # a stdout without a file
 
 
 def ascii_controls(text: str) -> str:
     """Return text with control characters spelled out: messages may quote hostile data."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

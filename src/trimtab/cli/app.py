@@ -69,4 +69,6 @@ def root(
     """Govern synthetic training data for language models, and use it as the lever.
 
     The main command is `trimtab run`: without arguments it runs the whole loop on the embedded model.
+
+    Example: `trimtab run --quick`, then `trimtab ask runs/RUN 'How do I get a wine stain out?'`
     """

@@ -18,15 +18,17 @@ def ask(
 
     Example: `trimtab ask runs/RUN 'How do I get a wine stain out of a carpet?'`
     """
-    from trimtab.cli.output import event
-    from trimtab.errors import ModelError, Problem
+    from trimtab.cli.output import event, say, tell
+    from trimtab.errors import ConfigError, ModelError, Problem
     from trimtab.models.load import load_system
     from trimtab.models.protocol import user
-    from trimtab.models.system import System
     from trimtab.probes.judge import judge
 
+    prompt = prompt.encode(errors="surrogateescape").decode(errors="replace")  # a shell passes any bytes
+    if not prompt.strip():
+        raise ConfigError(Problem("ask.empty", "PROMPT", "is blank", "Write what to ask."))
     system = load_system(model, without=without)
-    guard = system.guard if isinstance(system, System) else None
+    guard = system.guard
     score = float(guard.scores([prompt])[0]) if guard else None
     answer = system.generate([user(prompt)], max_tokens=tokens)[0]
     decision = "no guard" if guard is None else "blocked" if answer.blocked else "passed"
@@ -41,5 +43,6 @@ def ask(
     threshold = (
         f" (score {score:.2f}, blocks from {guard.threshold:.2f})" if guard and score is not None else ""
     )
-    typer.echo(f"guard: {decision}{threshold}\njudged: {label}\n")
-    typer.echo(answer.text)
+    tell(f"guard: {decision}{threshold}\njudged: {label}\n")
+    tell(answer.text)
+    say(f"next: trimtab probe --model {model} --suite YOUR_SUITE.jsonl")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-
-import typer
 
 PARTS = {
     "local": ("torch", "transformers", "peft", "trl", "sentence-transformers", "safetensors"),
@@ -17,25 +16,30 @@ PARTS = {
 
 
 def doctor() -> None:
-    """Say what is installed, what is missing, and the line that installs it."""
+    """Say what is installed, what is missing, and the line that installs it.
+
+    Example: `trimtab doctor`
+    """
     from trimtab import __version__
+    from trimtab.cli.output import say, tell
     from trimtab.models.cache import cache_folder
 
-    typer.echo(f"trimtab {__version__}, {os.cpu_count()} cores, cache {cache_folder()}")
+    tell(f"trimtab {__version__}, {os.cpu_count()} cores, cache {cache_folder()}")
     for extra, packages in PARTS.items():
         found = {p: _version(p) for p in packages}
         missing = [p for p, v in found.items() if v is None]
         told = ", ".join(f"{p} {v}" for p, v in found.items() if v)
-        typer.echo(f"[{'missing' if missing else 'ok'}] {extra}: {told or 'nothing'}")
+        tell(f"[{'missing' if missing else 'ok'}] {extra}: {told or 'nothing'}")
         if missing:
-            typer.echo(f"    missing {', '.join(missing)}: pip install 'trimtab[{extra}]'")
+            tell(f"    missing {', '.join(missing)}: pip install 'trimtab[{extra}]'")
     if find_spec("torch"):
         from trimtab.models.local import pick_device
 
-        typer.echo("device: {}, {}".format(*pick_device()))
-    endpoint = os.environ.get("OPENAI_BASE_URL")
-    typer.echo(f"endpoint: {endpoint or 'none (set OPENAI_BASE_URL to use openai/NAME)'}")
-    typer.echo("next: trimtab run --dry-run")
+        tell("device: {}, {}".format(*pick_device()))
+    # What stands before an @ may be a password.
+    endpoint = re.sub(r"//[^/]*@", "//…@", os.environ.get("OPENAI_BASE_URL", ""))
+    tell(f"endpoint: {endpoint or 'none (set OPENAI_BASE_URL to use openai/NAME)'}")
+    say("next: trimtab run --dry-run")
 
 
 def _version(package: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,15 @@ if TYPE_CHECKING:
 
 MODEL = typer.Option("embedded", "--model", "-m", help="The generator: embedded, hf/…, dir/… or openai/NAME.")
 OUTPUT = typer.Option(..., "--output", "-o", help="File to write: .jsonl, .jsonl.gz or .parquet.")
-SEED = typer.Option(0, min=0, help="Seed of the plan and of sampling.")
+SEED = typer.Option(0, min=0, max=2**31 - 1, help="Seed of the plan and of sampling.")
+ENGINE = typer.Option("native", help="Where batches run: native, ray or ray://HOST:PORT.")
 
 
 def harden(
     output: Path = OUTPUT,
     model: str = MODEL,
     seed: int = SEED,
+    engine: str = ENGINE,
     harmful: int = typer.Option(96, min=1, help="Refusals to make; as many benign twins are answered."),
     ordinary: int = typer.Option(72, min=0, help="Ordinary requests to answer."),
 ) -> None:
@@ -29,14 +32,17 @@ def harden(
     """
     from trimtab.mechanisms.adversarial.records import make_adversarial
 
-    writer = _writer(model, seed)
-    _write(make_adversarial(writer, harmful=harmful, ordinary_requests=ordinary), output, "adversarial")
+    _make(
+        lambda writer: make_adversarial(writer, harmful=harmful, ordinary_requests=ordinary),
+        output, "adversarial", model=model, seed=seed, engine=engine,
+    )  # fmt: skip
 
 
 def debias(
     output: Path = OUTPUT,
     model: str = MODEL,
     seed: int = SEED,
+    engine: str = ENGINE,
     pairs: int = typer.Option(140, min=2, help="Pairs about roles."),
     traits: int = typer.Option(40, min=0, help="Pairs on other axes."),
     writings: int = typer.Option(240, min=0, help="Sentences that the model writes about roles."),
@@ -47,13 +53,17 @@ def debias(
     """
     from trimtab.mechanisms.bias.records import make_bias
 
-    _write(make_bias(_writer(model, seed), writings=writings, pairs=pairs, traits=traits), output, "bias")
+    _make(
+        lambda writer: make_bias(writer, writings=writings, pairs=pairs, traits=traits),
+        output, "bias", model=model, seed=seed, engine=engine,
+    )  # fmt: skip
 
 
 def reinforce(
     output: Path = OUTPUT,
     model: str = MODEL,
     seed: int = SEED,
+    engine: str = ENGINE,
     authored: int = typer.Option(144, min=1, help="Pairs from authored examples."),
     contrast: int = typer.Option(72, min=0, help="Prompts to answer under a principle and its opposite."),
     charter: Path | None = typer.Option(None, help="Charter file; default: the built-in one."),
@@ -66,26 +76,44 @@ def reinforce(
     from trimtab.mechanisms.values.records import make_values
 
     principles = read_charter(charter)
-    made = make_values(_writer(model, seed), principles, authored=authored, contrast=contrast)
-    _write(made, output, "values")
+    _make(
+        lambda writer: make_values(writer, principles, authored=authored, contrast=contrast),
+        output, "values", model=model, seed=seed, engine=engine,
+    )  # fmt: skip
 
 
-def _writer(model: str, seed: int) -> Writer:
+def _make(
+    mechanism: Callable[[Writer], Made], output: Path, name: str, *, model: str, seed: int, engine: str
+) -> None:
+    """Let a mechanism make its records, and write them."""
+    from trimtab.cli.output import bars
+    from trimtab.engine import set_engine
     from trimtab.mechanisms.writer import Writer
     from trimtab.models.load import load_model
+    from trimtab.records.write import check_records_path
 
-    return Writer(load_model(model), None, seed=seed)
+    check_records_path(output)
+    set_engine(engine)
+    base = load_model(model)
+    with bars() as bar:
+        made = mechanism(Writer(base, None, seed=seed, progress=bar))
+    _write(made, output, name)
 
 
 def _write(made: Made, output: Path, mechanism: str) -> None:
     from collections import Counter
 
+    from trimtab.cli.output import say, tell
+    from trimtab.errors import ModelError, Problem
     from trimtab.records.write import write_records
 
-    write_records(made.records, output)
     for cell, n in sorted(Counter(r.cell for r in made.records).items()):
-        typer.echo(f"{n:6} {cell}")
+        tell(f"{n:6} {cell}")
     for reason, n in sorted(made.dropped.items()):
-        typer.echo(f"{n:6} dropped: {reason}")
-    typer.echo(f"wrote {len(made.records)} records to {output}")
-    typer.echo(f"next: trimtab train {output} -o adapters/trimtab_{mechanism}")
+        tell(f"{n:6} dropped: {reason}")
+    if not made.records:
+        fix = "Ask for more, or use another generator with --model."
+        raise ModelError(Problem("make.nothing", str(output), "not written: no record was kept", fix))
+    write_records(made.records, output)
+    tell(f"wrote {len(made.records)} records to {output}")
+    say(f"next: trimtab train {output} -o adapters/trimtab_{mechanism}")

@@ -3,27 +3,70 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from trimtab.cli import ascii_controls
 from trimtab.models.protocol import Progress
 from trimtab.run.measure import Bar
 
+if TYPE_CHECKING:
+    from trimtab.records.read import Rejected
 
-def event(kind: str, **values: Any) -> None:
-    """Print one JSON line."""
-    print(json.dumps({"event": kind, **values}, ensure_ascii=False), flush=True)
+SHOWN = 20  # rejected rows that are told one by one
+
+
+def event(kind: str, /, **values: Any) -> None:
+    """Print one JSON line; a number that JSON has no word for (an open interval) is null."""
+    print(json.dumps({"event": kind, **_finite(values)}, allow_nan=False), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def plain(text: str) -> str:
+    """Return text that does nothing to a terminal: other controls than line breaks and tabs are spelled out."""
+    return "".join(c if c in "\n\t" else ascii_controls(c) for c in text)
+
+
+def tell(text: str) -> None:
+    """Print a result for a person, on stdout."""
+    import typer
+
+    typer.echo(plain(text))
 
 
 def say(text: Any) -> None:
-    """Print to the person: a rich renderable or a text, on stderr."""
+    """Print to the person beside the results: a rich renderable or a text, on stderr."""
+    import typer
+
+    if isinstance(text, str):
+        typer.echo(plain(text), err=True)
+        return
     from rich.console import Console
 
     Console(stderr=True, highlight=False, markup=False, width=None if sys.stderr.isatty() else 120).print(
         text
     )
+
+
+def say_rejected(place: str, rejected: Sequence[Rejected], ignored: Mapping[str, int] | None = None) -> None:
+    """Say which rows of an input were not taken and why, and which keys of it are not held."""
+    for row in rejected[:SHOWN]:
+        say(f"{place}: rejected row: {row}")
+    for code, n in sorted(Counter(row.code for row in rejected[SHOWN:]).items()):
+        say(f"{place}: rejected rows: {n} more [{code}]")
+    for key, n in sorted((ignored or {}).items()):
+        say(f"{place}: ignored: {n} values of the key {key!a}, which records do not hold")
 
 
 @contextmanager
@@ -36,11 +79,17 @@ def bars() -> Iterator[Bar]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # The name of a suite is a file's name: no markup in it.
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Bars(*columns, console=Console(stderr=True), transient=False) as shown:
 
         def bar(name: str, total: int) -> Progress:
-            task = shown.add_task(name, total=total)
+            task = shown.add_task(plain(name), total=total)
             return lambda done: shown.update(task, advance=done)
 
         yield bar

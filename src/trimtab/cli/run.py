@@ -5,8 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from trimtab.run.config import RunConfig
+    from trimtab.run.plan import Plan
 
 
 def run(
@@ -48,7 +53,7 @@ def run(
 
     set_engine(engine)
     directory = open_run(output, settings, fresh=fresh)
-    base = load_model(settings.model)
+    base = load_model(settings.model, settings.endpoint.limits)
     with bars() as bar:
         run_loop(Loop(directory, settings, base, bar))
     if not base.capabilities.trainable:
@@ -65,20 +70,37 @@ def run(
     raise typer.Exit(0 if exit_zero else exit_code(summary["outcome"]))
 
 
-def _plan(settings: object, json: bool) -> None:
-    from trimtab.cli.output import event
-    from trimtab.run.config import RunConfig
-    from trimtab.run.plan import plan, plan_json
+def _plan(settings: RunConfig, json: bool) -> None:
+    from trimtab.cli.output import event, say
+    from trimtab.run.plan import plan
 
-    assert isinstance(settings, RunConfig)
+    found = plan(settings)
     if json:
-        event("plan", **plan_json(settings))
-        return
-    stages = plan(settings)
-    for stage in stages:
-        work = f"{stage.work}; {stage.tokens:,} tokens"
-        typer.echo(f"{stage.stage:10} {stage.seconds:5.0f} s  {work}")
-    requests = sum(s.requests for s in stages)
-    about = plan_json(settings)
-    typer.echo(f"total      {sum(s.seconds for s in stages):5.0f} s on two cores with the embedded model")
-    typer.echo(f"memory     about {about['memory_gb']} GB; {requests:,} requests if the model is an endpoint")
+        event("plan", **found.to_json())
+    else:
+        _tell_plan(found)
+    for warning in found.warnings:
+        say(f"warning: {warning}")
+    if not json:
+        say(f"next: {shlex.join(['trimtab', *(a for a in sys.argv[1:] if a != '--dry-run')])}")
+
+
+def _tell_plan(found: Plan) -> None:
+    from trimtab.cli.output import tell
+    from trimtab.run.plan import is_endpoint
+
+    for s in found.stages:
+        tell(f"{s.stage:9} {s.seconds:6.0f} s {s.tokens:9,} tokens  {s.work}")
+    remote = is_endpoint(found.config)
+    tokens, seconds = sum(s.tokens for s in found.stages), sum(s.seconds for s in found.stages)
+    where = "at an endpoint's usual pace" if remote else "on two cores"
+    tell(f"{'total':9} {seconds:6.0f} s {tokens:9,} tokens  {where}")
+    size = (
+        "not known before the weights are here" if found.memory_gb is None else f"about {found.memory_gb} GB"
+    )
+    tell(f"memory    {size}")
+    if remote:
+        usd = found.cost_usd
+        cost = "not known: set the prices under [endpoint]" if usd is None else f"about {usd:.2f} USD"
+        tell(f"requests  about {found.requests:,}; retries, and likelihoods where it gives them, come on top")
+        tell(f"cost      {cost}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import math
 from pathlib import Path
 
 import typer
@@ -16,36 +17,57 @@ def trim(
 
     Example: `trimtab trim runs/RUN --set adversarial=0.75`
     """
-    from trimtab.errors import ConfigError, Problem
+    from trimtab.cli.output import say, tell
     from trimtab.models.system import read_system, write_system
     from trimtab.run.directory import RunDirectory
 
     about = read_system(run)
-    strengths = dict(about["strengths"])
-    for text in change:
-        name, _, number = text.partition("=")
-        try:
-            if name not in strengths:
-                raise ValueError
-            strengths[name] = float(number)
-        except ValueError:
-            fix = f"Use one of {', '.join(strengths) or 'no adapter: none was trained'} and a number."
-            raise ConfigError(
-                Problem("trim.set", f"--set {text}", "names no adapter of this run", fix)
-            ) from None
-    for p in (RunDirectory(run).stage("trim").done or {}).get("points", []):
+    strengths = _changed(dict(about["strengths"]), change)
+    points = (RunDirectory(run).stage("trim").done or {}).get("points", [])
+    for p in points:
         mark = "*" if p["strength"] == strengths.get(p["mechanism"]) else " "
-        typer.echo(
+        tell(
             f"{mark} {p['mechanism']:12} × {p['strength']:<5g} {p['effect_name']} {p['effect']:.3f}   "
             f"{p['cost_name']} {p['cost']:.3f}"
         )
-    if change:
-        write_system(
-            run,
-            base=about["base"],
-            base_digest=about["base_digest"],
-            strengths=strengths,
-            guard=about["guard"],
+    if not points:
+        tell("no trade-off was measured: no adapter was trained")
+    if not change:
+        name = next(iter(strengths), None)
+        say(
+            f"next: trimtab trim {run} --set {name}=0.5" if name else f"next: trimtab compare {run} OTHER_RUN"
         )
-        typer.echo(f"set {jsonlib.dumps(strengths)}: another system; its report is out of date")
-        typer.echo(f"next: trimtab probe --model {run} --suite YOUR_SUITE.jsonl")
+        return
+    write_system(
+        run, base=about["base"], base_digest=about["base_digest"], strengths=strengths, guard=about["guard"]
+    )
+    tell(f"set {jsonlib.dumps(strengths)}: another system; its report is out of date")
+    say(f"next: trimtab probe --model {run} --suite YOUR_SUITE.jsonl")
+
+
+def _changed(strengths: dict[str, float], change: list[str]) -> dict[str, float]:
+    """Return the strengths with the changes; raises ConfigError with everything that is wrong with them."""
+    from trimtab.errors import ConfigError, Problem
+
+    problems = []
+    for text in change:
+        name, _, number = text.partition("=")
+        if name not in strengths:
+            fix = f"Use one of {', '.join(strengths)}." if strengths else "It has none: none was trained."
+            problems.append(Problem("trim.set", f"--set {text}", "names no adapter of this run", fix))
+        elif (value := _strength(number)) is None:
+            fix = f"Write a number of at least 0, such as {name}=0.5."
+            problems.append(Problem("trim.set", f"--set {text}", "is not a strength", fix))
+        else:
+            strengths[name] = value
+    if problems:
+        raise ConfigError(problems)
+    return strengths
+
+
+def _strength(number: str) -> float | None:
+    try:
+        value = float(number)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None

@@ -6,9 +6,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trimtab.errors import ConfigError, ModelError, Problem
 from trimtab.models.protocol import Model
+
+if TYPE_CHECKING:
+    from trimtab.models.system import System
 
 NAMES = "embedded, hf/ORG/NAME[@REV], dir/PATH, openai/NAME, or the path of a run"
 
@@ -35,12 +39,17 @@ def load_model(name: str, limits: EndpointLimits | None = None) -> Model:
         return _local(Path(name.removeprefix("dir/")), name)
     if name.startswith("openai/"):
         return _endpoint(name, limits or EndpointLimits())
+    if is_run(name):
+        fix = "Name the base model: embedded, hf/ORG/NAME[@REV], dir/PATH or openai/NAME."
+        raise ConfigError(
+            Problem("model.is-folder", f"model {name!r:.80}", "is a folder; a base model is wanted here", fix)
+        )
     raise ConfigError(
         Problem("model.name", f"model {name!r:.80}", "is not a known model name", f"Use {NAMES}.")
     )
 
 
-def load_system(name: str, *, without: Iterable[str] = (), limits: EndpointLimits | None = None) -> Model:
+def load_system(name: str, *, without: Iterable[str] = (), limits: EndpointLimits | None = None) -> System:
     """Load a base model, or the system of a run directory without the named parts."""
     from trimtab.models.system import System, assemble, read_system
 

@@ -12,10 +12,11 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What this model can do here: score texts, and be trained."""
+    """What this model can do here: score texts, be trained, and score texts that follow messages (`template`)."""
 
     loglikelihood: bool
     trainable: bool
+    template: bool = True
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from trimtab.models.guard import REPLY, Guard, load_guard
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Model, Progress, Question
 from trimtab.records.record import digest
+from trimtab.records.write import write_json
 
 FILE = "system.json"
 PARTS = ("guard", "adversarial", "bias", "values")
@@ -94,7 +94,7 @@ def write_system(
     """Write `system.json` of a run: the base model's name, the strengths, the digests of adapters and guard."""
     about: dict[str, Any] = {"base": base, "base_digest": base_digest, "strengths": strengths, "guard": guard}
     about["digests"] = part_digests(folder, [*strengths, *(["guard"] if guard else [])])
-    (folder / FILE).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(folder / FILE, about)
 
 
 def assemble(folder: Path, base: LocalModel | Model, without: Iterable[str] = ()) -> System:
@@ -104,6 +104,11 @@ def assemble(folder: Path, base: LocalModel | Model, without: Iterable[str] = ()
     if unknown := sorted(left_out - set(PARTS)):
         fix = f"Use one of {', '.join(PARTS)}."
         raise ConfigError(Problem("system.part", f"--without {unknown[0]}", "is not a part of a system", fix))
+    if absent := sorted(left_out - {*about["strengths"], *(["guard"] if about["guard"] else [])}):
+        fix = "Leave that --without away: the system is the same with and without it."
+        raise ConfigError(
+            Problem("system.part-absent", f"--without {absent[0]}", f"{folder} has no {absent[0]}", fix)
+        )
     if base.digest != about["base_digest"]:
         fix = "Use the base model that the run was made with."
         raise ModelError(Problem("system.base-changed", str(folder), "the base model has other weights", fix))

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -35,8 +36,7 @@ def write_records(records: Iterable[Record], path: Path) -> str:
         return _atomic(path, lambda file: _fill_gzip(file, rows))
     if path.suffix == ".jsonl":
         return write_jsonl(path, rows)
-    fix = "Use .jsonl, .jsonl.gz or .parquet"
-    raise InputError(Problem("write.format", str(path), "has an extension that is not written", fix))
+    raise _unknown_suffix(path)
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> str:
@@ -73,6 +73,29 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return [row for _, row in items if isinstance(row, dict)]
 
 
+def check_writable(path: Path) -> None:
+    """Raise InputError when no file can be written at `path`: to be asked before minutes of work, not after.
+
+    Makes nothing that stays: the folder that is there already is tried, others are made when the file is written.
+    """
+    if path.is_dir():
+        raise InputError(Problem("write.is-folder", str(path), "is a folder", "Name a file in it"))
+    there = next(p for p in (path.absolute().parent, *path.absolute().parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"\0" * _BATCH)
+            file.flush()
+    except OSError as error:
+        raise InputError(_problem(error, path)) from error
+
+
+def check_records_path(path: Path) -> None:
+    """Raise InputError when `write_records` could not write at `path`."""
+    if path.suffix not in (".jsonl", ".parquet") and not path.name.endswith(".jsonl.gz"):
+        raise _unknown_suffix(path)
+    check_writable(path)
+
+
 def to_trl(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Return records of one kind as the rows that TRL reads unchanged; raises InputError when kinds are mixed.
 
@@ -89,6 +112,11 @@ def _trl_row(record: Record) -> dict[str, Any]:
     if record.kind == "document":
         return {"text": "\n\n".join(message.content for message in record.messages or ())}
     return record.content()
+
+
+def _unknown_suffix(path: Path) -> InputError:
+    fix = "Use .jsonl, .jsonl.gz or .parquet"
+    return InputError(Problem("write.format", str(path), "has an extension that is not written", fix))
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:

@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from trimtab.errors import ConfigError, Problem
 from trimtab.governance.policy import DEFAULT_GATES, Gate, read_gates
+from trimtab.models.load import EndpointLimits
 from trimtab.records.record import digest
 from trimtab.records.toml import parse_toml
 
-MECHANISMS = ("adversarial", "bias", "values")
+Mechanism = Literal["adversarial", "bias", "values"]
+MECHANISMS: tuple[Mechanism, ...] = ("adversarial", "bias", "values")
 FILE = "trimtab.toml"
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """A number is written as a number and a text as a text: "96" is a mistake, and not 96."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    # Not pydantic's `min_length`: it does not count values with problems, and would call the list empty.
+    if not values:
+        raise ValueError("is empty")
+    if len(set(values)) < len(values):
+        raise ValueError("one of them is there twice")
+    return values
+
+
+Count = Annotated[int, Field(strict=True)]
+Amount = Annotated[float, Field(strict=True, ge=0)]
+Tried = Annotated[tuple[Annotated[float, Field(strict=True, gt=0)], ...], AfterValidator(_some)]
 
 
 class Sizes(_Table):
     """How many cases are measured and how many records are planned: a fixed profile, never adapted to the clock."""
 
-    attacks: int = Field(default=96, ge=1)
-    ordinary: int = Field(default=144, ge=1)
-    role_pairs: int = Field(default=216, ge=1)
-    trait_pairs: int = Field(default=48, ge=1)
-    preferences: int = Field(default=151, ge=1)
-    texts: int = Field(default=119, ge=1)
-    associations: int = Field(default=72, ge=0)
-    reattack_behaviours: int = Field(default=48, ge=0)
-    reattack_attempts: int = Field(default=4, ge=1)
-    harmful_records: int = Field(default=96, ge=1)
-    ordinary_records: int = Field(default=72, ge=0)
-    writings: int = Field(default=240, ge=0)
-    pair_records: int = Field(default=140, ge=2)
-    trait_records: int = Field(default=40, ge=0)
-    authored_preferences: int = Field(default=144, ge=1)
-    contrast_prompts: int = Field(default=72, ge=0)
-    anchors: int = Field(default=40, ge=0)
-    tune_cases: int = Field(default=32, ge=1)
+    attacks: Count = Field(default=96, ge=1)
+    ordinary: Count = Field(default=144, ge=1)
+    role_pairs: Count = Field(default=216, ge=1)
+    trait_pairs: Count = Field(default=48, ge=1)
+    preferences: Count = Field(default=151, ge=1)
+    texts: Count = Field(default=119, ge=1)
+    associations: Count = Field(default=72, ge=0)
+    reattack_behaviours: Count = Field(default=48, ge=0)
+    reattack_attempts: Count = Field(default=4, ge=1)
+    harmful_records: Count = Field(default=96, ge=1)
+    ordinary_records: Count = Field(default=72, ge=0)
+    writings: Count = Field(default=240, ge=0)
+    pair_records: Count = Field(default=140, ge=2)
+    trait_records: Count = Field(default=40, ge=0)
+    authored_preferences: Count = Field(default=144, ge=1)
+    contrast_prompts: Count = Field(default=72, ge=0)
+    anchors: Count = Field(default=40, ge=0)
+    tune_cases: Count = Field(default=32, ge=1)
 
 
 QUICK = Sizes(
@@ -53,23 +71,42 @@ QUICK = Sizes(
 class Strengths(_Table):
     """The strengths that trim tries for each adapter."""
 
-    adversarial: tuple[float, ...] = (0.5, 0.75, 1.0)
-    bias: tuple[float, ...] = (0.5, 0.75, 1.0)
-    values: tuple[float, ...] = (1.0, 2.0, 3.0)
+    adversarial: Tried = (0.5, 0.75, 1.0)
+    bias: Tried = (0.5, 0.75, 1.0)
+    values: Tried = (1.0, 2.0, 3.0)
+
+
+class Endpoint(_Table):
+    """What an endpoint may be asked and may cost; means nothing for a model on this machine."""
+
+    max_requests: Count | None = Field(default=None, ge=1)
+    max_cost_usd: Amount | None = None
+    usd_per_million_input: Amount = 0.0
+    usd_per_million_output: Amount = 0.0
+    concurrency: Count = Field(default=8, ge=1)
+
+    @property
+    def limits(self) -> EndpointLimits:
+        """The same as the endpoint reads it."""
+        prices = (self.usd_per_million_input, self.usd_per_million_output)
+        return EndpointLimits(self.max_requests, self.max_cost_usd, prices, self.concurrency)
 
 
 class RunConfig(_Table):
     """Everything that decides what a run does."""
 
     name: str = Field(default="loop", pattern=r"^[A-Za-z0-9_-]{1,40}$")
-    model: str = "embedded"
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    mechanisms: tuple[str, ...] = MECHANISMS
+    model: str = Field(default="embedded", min_length=1)
+    seed: Count = Field(default=0, ge=0, le=2**31 - 1)
+    mechanisms: Annotated[tuple[Mechanism, ...], AfterValidator(_some)] = MECHANISMS
     sizes: Sizes = Sizes()
     strengths: Strengths = Strengths()
     gates: tuple[Gate, ...] = DEFAULT_GATES
-    evidential: bool = True
-    charter: str | None = None
+    evidential: bool = Field(default=True, strict=True)
+    charter: str | None = Field(default=None, min_length=1)
+    # Caps and prices change nothing that is made, so they are not recorded as what a run is, and a run that
+    # stopped at its cap goes on with a higher one.
+    endpoint: Endpoint = Field(default=Endpoint(), exclude=True)
 
     @property
     def digest(self) -> str:
@@ -79,22 +116,25 @@ class RunConfig(_Table):
 
 def read_config(path: Path | None, *, quick: bool = False, **changes: Any) -> RunConfig:
     """Read `trimtab.toml` (defaults where there is none), with changes from the command line on top."""
-    table: dict[str, Any] = {}
-    if path is not None:
-        table = _toml(path)
-    if isinstance(table.get("gates"), str):
-        table["gates"] = read_gates((path or Path()).parent / table["gates"])
-    table |= {key: value for key, value in changes.items() if value is not None}
+    table = {} if path is None else _toml(path)
+    changed = {key: value for key, value in changes.items() if value is not None}
+    _beside(path, table)
+    table |= changed
     if quick:
         table |= {"sizes": QUICK.model_dump(), "evidential": False}
     try:
-        config = RunConfig.model_validate(table)
+        return RunConfig.model_validate(table)
     except ValidationError as error:
-        raise ConfigError([_problem(path, e) for e in error.errors()]) from error
-    if unknown := [m for m in config.mechanisms if m not in MECHANISMS]:
-        fix = f"Use {', '.join(MECHANISMS)}."
-        raise ConfigError(Problem("config.mechanism", "mechanisms", f"{unknown[0]!r} is not known", fix))
-    return config
+        raise ConfigError([_problem(path, e, changed) for e in error.errors()]) from error
+
+
+def _beside(path: Path | None, table: dict[str, Any]) -> None:
+    """Find the files that a configuration names: beside it."""
+    folder = (path or Path()).parent
+    if isinstance(table.get("gates"), str):
+        table["gates"] = read_gates(folder / table["gates"])
+    if isinstance(table.get("charter"), str) and table["charter"]:
+        table["charter"] = str(folder / table["charter"])
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -108,8 +148,12 @@ def _toml(path: Path) -> dict[str, Any]:
         raise ConfigError(Problem("config.unreadable", str(path), str(error), fix)) from error
 
 
-def _problem(path: Path | None, error: Any) -> Problem:
+def _problem(path: Path | None, error: Any, changed: dict[str, Any]) -> Problem:
     where = ".".join(str(part) for part in error["loc"])
-    code = "config.unknown-key" if error["type"] == "extra_forbidden" else "config.value"
-    fix = "See `trimtab init` for the keys and their meaning."
-    return Problem(code, f"{path or 'the command line'}, {where}", error["msg"], fix)
+    if error["type"] == "extra_forbidden":
+        fix = "Correct or remove it; `trimtab init` writes a file with all keys."
+        return Problem("config.unknown-key", f"{path}, {ascii(where)[1:-1]}", "is not a known key", fix)
+    place = f"--{where}" if where in changed else f"{path}, {where}"
+    message = error["msg"].removeprefix("Value error, ")
+    message = f"{message} ({error['input']!a:.60})"
+    return Problem("config.value", place, message, "See `trimtab init` for the keys and their meaning.")

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import __version__
+from trimtab.charter.charter import read_charter
 from trimtab.errors import ConfigError, InputError, Problem
+from trimtab.governance.policy import gates_digest
 from trimtab.probes.outcome import Outcome
 from trimtab.records.read import read_records
 from trimtab.records.record import Record
@@ -113,7 +115,8 @@ def open_run(root: Path, config: RunConfig, *, fresh: bool = False) -> RunDirect
     )
     if unfinished:
         run = unfinished[-1]
-        if field := _changed(run.about["config"], config.model_dump(mode="json")):
+        old, new = ({"config": a["config"], **_digests(a)} for a in (run.about, _about(config)))
+        if field := _changed(old, new).removeprefix("config."):
             fix = "Use the old value, or start anew with --fresh."
             raise ConfigError(
                 Problem(
@@ -133,12 +136,7 @@ def runs(root: Path) -> list[RunDirectory]:
 def _new(root: Path, config: RunConfig) -> RunDirectory:
     now = datetime.now(UTC)
     folder = root / f"{now:%Y%m%dT%H%M%SZ}_{config.name}_{secrets.token_hex(3)}"
-    about = {
-        "config": config.model_dump(mode="json"),
-        "config_digest": config.digest,
-        "started": now.isoformat(timespec="seconds"),
-        "version": __version__,
-    }
+    about = {**_about(config), "started": now.isoformat(timespec="seconds"), "version": __version__}
     try:
         folder.mkdir(parents=True)
     except OSError as error:
@@ -146,6 +144,21 @@ def _new(root: Path, config: RunConfig) -> RunDirectory:
         raise InputError(Problem("run.not-writable", str(folder), str(error), fix)) from error
     write_json(folder / STARTED, about)
     return RunDirectory(folder)
+
+
+def _about(config: RunConfig) -> dict[str, Any]:
+    """Return what decides the results of a run, with the digests of the files that its configuration names."""
+    charter = read_charter(Path(config.charter) if config.charter else None)
+    return {
+        "config": config.model_dump(mode="json"),
+        "config_digest": config.digest,
+        "policy_digest": gates_digest(config.gates),
+        "charter_digest": charter.digest,
+    }
+
+
+def _digests(about: dict[str, Any]) -> dict[str, Any]:
+    return {"charter": about.get("charter_digest")}
 
 
 def _read(path: Path, *keys: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from trimtab.mechanisms.values.cases import preference_cases
 from trimtab.models.batched import Batched
 from trimtab.models.guard import REPLY, Guard
 from trimtab.models.protocol import Model, Progress
-from trimtab.probes.outcome import Outcome
+from trimtab.probes.outcome import Outcome, Probe
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import Sizes
 from trimtab.suites.case import Asked, Case, Split
@@ -68,11 +68,23 @@ def measure(
     outcomes: list[Outcome] = []
     for name, (kind, cases) in suites.items():
         probe = probe_for(kind)
-        if cases and (model.capabilities.loglikelihood or not probe.needs_likelihood):
+        if cases and not why_not(model, probe, cases):
             asked = Batched(model, folder / name if folder else None)
             progress = bar(f"{system}: {name}", len(cases))
             outcomes += probe.measure(asked, cases, system=system, progress=progress)
     return outcomes
+
+
+def why_not(model: Model, probe: Probe, cases: Sequence[Case]) -> str:
+    """Return why the model cannot be measured on the cases; empty when it can."""
+    able = model.capabilities
+    if not probe.needs_likelihood:
+        return ""
+    if not able.loglikelihood:
+        return f"{probe.kind} needs log-likelihoods, which {model.name} does not give"
+    if not able.template and any(getattr(c, "prompt", None) for c in cases):
+        return f"{probe.kind} needs log-likelihoods after a prompt, and the chat template of {model.name} is unknown"
+    return ""
 
 
 def blocked_items(guard: Guard, suites: Suites) -> dict[str, bool]:

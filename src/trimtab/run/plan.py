@@ -2,63 +2,192 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from trimtab.run.config import RunConfig
 
-# Measured on two cores with the embedded model (bf16): tokens per second.
+# Measured on two cores with the embedded model (bf16): tokens per second, and what it takes in memory.
 GENERATION, SCORING, TRAINING = 260, 1500, 330
+EMBEDDED_GB = 0.27
+LIBRARIES_GB, PER_WEIGHTS = 3.0, 2.0  # of torch and the embedder; of weights, activations and an adapter
+# Of an endpoint: tokens that one request writes in a second, and seconds until it begins.
+ENDPOINT_RATE, ENDPOINT_WAIT = 40, 0.5
+# Mean tokens of a prompt in the built-in suites, at four characters a token.
+ATTACK, TWIN, ORDINARY, SHORT, PAIR, REPLY, TEXT = 95, 95, 70, 20, 20, 60, 90
 
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """What a stage will ask of the model."""
+    """What a stage will ask of the model: requests, tokens read and written by them, tokens scored or learned.
+
+    Tokens written are a ceiling: an answer may end early. `seconds` on two cores, or as an endpoint usually answers.
+    """
 
     stage: str
     work: str
     requests: int
-    tokens: int
+    read: int
+    written: int
+    other: int
     seconds: float
 
+    @property
+    def tokens(self) -> int:
+        """All tokens of the stage."""
+        return self.read + self.written + self.other
 
-def plan(config: RunConfig) -> list[PlannedStage]:
-    """Return the planned stages of a run; times are for two cores and the embedded model."""
-    s = config.sizes
-    scored = 2 * 25 * (s.role_pairs + s.trait_pairs) + 2 * 60 * s.preferences + 90 * s.texts
-    asked = 40 * s.attacks + 32 * (s.attacks + s.ordinary) + 20 * s.associations
-    requests = 2 * s.attacks + s.ordinary + s.associations
-    probe = asked / GENERATION + scored / SCORING
-    made = 56 * (s.harmful_records + s.ordinary_records) + 20 * s.writings + 96 * s.contrast_prompts
-    writes = s.harmful_records + s.ordinary_records + s.writings + 2 * s.contrast_prompts
-    learned = 90 * (2 * s.harmful_records + s.ordinary_records + s.anchors) + 60 * (
-        s.pair_records + s.trait_records
-    )
-    learned += 220 * s.authored_preferences
-    n = s.tune_cases
-    tried = sum(len(v) for v in config.strengths.model_dump().values()) + 3
-    tuned = tried * n * 24
-    again = s.reattack_behaviours * s.reattack_attempts
-    what = (
-        f"{s.attacks} attacks, {s.attacks + s.ordinary} benign requests, {s.role_pairs + s.trait_pairs} pairs"
-    )
-    return [
-        PlannedStage("before", what, requests, asked + scored, probe),
-        PlannedStage("records", f"{writes} answers to write", writes, made, made / GENERATION),
-        PlannedStage("screen", "every record", 0, 0, 5),
-        PlannedStage("train", "guard and three adapters", 0, learned, learned / TRAINING + 40),
-        PlannedStage("trim", f"{tried} measurements on tune", 0, tuned, tuned / GENERATION + 10),
-        PlannedStage("after", what, requests, asked + scored, probe),
-        PlannedStage("reattack", f"{again} attacks", again, 40 * again, 40 * again / GENERATION),
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages, memory (GB; None where the weights are not here yet) and cost (USD; None without a price)."""
+
+    config: RunConfig
+    stages: list[PlannedStage]
+    memory_gb: float | None
+    cost_usd: float | None
+
+    @property
+    def requests(self) -> int:
+        """All requests of the run, if the model is an endpoint."""
+        return sum(s.requests for s in self.stages)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What would stop the run before its end."""
+        caps, found = self.config.endpoint, []
+        if is_endpoint(self.config):
+            if caps.max_requests is not None and self.requests > caps.max_requests:
+                found.append(f"endpoint.max_requests = {caps.max_requests} is less than the plan")
+            if caps.max_cost_usd is not None and (self.cost_usd or 0) > caps.max_cost_usd:
+                found.append(f"endpoint.max_cost_usd = {caps.max_cost_usd:g} is less than the plan")
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        stages = [{**asdict(s), "tokens": s.tokens} for s in self.stages]
+        about = {"model": self.config.model, "seed": self.config.seed, "stages": stages}
+        total = {"requests": self.requests, "tokens": sum(s.tokens for s in self.stages)}
+        seconds = round(sum(s.seconds for s in self.stages), 1)
+        costs = {"memory_gb": self.memory_gb, "cost_usd": self.cost_usd, "warnings": self.warnings}
+        return {**about, **total, "seconds": seconds, **costs}
+
+
+def plan(config: RunConfig) -> Plan:
+    """Return the plan of a run; nothing is loaded, fetched or asked for it."""
+    stages = [
+        _measure(config, "before"),
+        _records(config),
+        PlannedStage("screen", "every record", 0, 0, 0, 0, 5),
     ]
+    stages += [_train(config), _trim(config), _after(config), _reattack(config)]
+    return Plan(config, stages, memory_gb(config), _cost(config, stages))
 
 
-def memory_gb(config: RunConfig) -> float:
-    """Return about how much memory a run takes (GB): weights, activations and libraries."""
-    return 3.5 if config.model == "embedded" else 0.0
+def is_endpoint(config: RunConfig) -> bool:
+    """Return whether the model is behind an endpoint: asked by request, and not trained here."""
+    return config.model.startswith("openai/")
 
 
-def plan_json(config: RunConfig) -> dict[str, Any]:
-    """Return the plan as JSON values."""
-    stages = [vars(p) for p in plan(config)]
-    return {"model": config.model, "seed": config.seed, "stages": stages, "memory_gb": memory_gb(config)}
+def memory_gb(config: RunConfig) -> float | None:
+    """Return about how much memory a run takes (GB): weights, activations, libraries; None if the size is not known."""
+    if is_endpoint(config):
+        return LIBRARIES_GB  # the guard's embedder
+    weights = _weights_gb(config)
+    return None if weights is None else round(LIBRARIES_GB + PER_WEIGHTS * weights, 1)
+
+
+def _weights_gb(config: RunConfig) -> float | None:
+    if config.model == "embedded":
+        return EMBEDDED_GB
+    folder = Path(config.model.removeprefix("dir/"))
+    if not config.model.startswith("dir/") or not folder.is_dir():
+        return None
+    return sum(p.stat().st_size for p in folder.glob("*.safetensors")) / 1e9
+
+
+def _stage(
+    config: RunConfig, name: str, work: str, asked: list[tuple[int, int, int]], *, scored: int = 0, learned: int = 0,
+    other_seconds: float = 0,
+) -> PlannedStage:  # fmt: skip
+    """Return a stage that asks (times, tokens read, tokens written) each, and scores and learns tokens."""
+    requests = sum(n for n, _, _ in asked)
+    read, written = (sum(row[0] * row[i] for row in asked) for i in (1, 2))
+    if is_endpoint(config):
+        seconds = (written / ENDPOINT_RATE + requests * ENDPOINT_WAIT) / config.endpoint.concurrency
+        scored = learned = 0
+    else:
+        slower = (_weights_gb(config) or EMBEDDED_GB) / EMBEDDED_GB
+        seconds = slower * (written / GENERATION + scored / SCORING + learned / TRAINING)
+    return PlannedStage(name, work, requests, read, written, scored + learned, seconds + other_seconds)
+
+
+def _measure(config: RunConfig, name: str) -> PlannedStage:
+    s = config.sizes
+    asked = [(s.attacks, ATTACK, 40), (s.attacks, TWIN, 32), (s.ordinary, ORDINARY, 32)]
+    asked.append((s.associations, SHORT, 20))
+    pairs = s.role_pairs + s.trait_pairs
+    scored = 2 * PAIR * pairs + 2 * REPLY * s.preferences + TEXT * s.texts
+    benign = s.attacks + s.ordinary
+    work = f"{s.attacks} attacks, {benign} benign requests, {s.associations} texts to write"
+    if not is_endpoint(config):
+        work += f", {pairs} pairs, {s.preferences} preferences, {s.texts} texts"
+    return _stage(config, name, work, asked, scored=scored)
+
+
+def _records(config: RunConfig) -> PlannedStage:
+    s, asked = config.sizes, []
+    if "adversarial" in config.mechanisms:
+        asked += [(s.harmful_records, TWIN, 56), (s.ordinary_records, ORDINARY, 56)]
+    if "bias" in config.mechanisms:
+        asked.append((s.writings, SHORT, 20))
+    if "values" in config.mechanisms:
+        asked.append((2 * s.contrast_prompts, 3 * SHORT, 48))
+    return _stage(config, "records", f"{sum(n for n, _, _ in asked)} answers to write", asked)
+
+
+def _train(config: RunConfig) -> PlannedStage:
+    s, guard = config.sizes, "adversarial" in config.mechanisms
+    learned = {
+        "adversarial": 90 * (2 * s.harmful_records + s.ordinary_records + s.anchors),
+        "bias": 3 * PAIR * (s.pair_records + s.trait_records),
+        "values": 220 * s.authored_preferences,
+    }
+    adapters = [] if is_endpoint(config) else [f"adapter {m}" for m in config.mechanisms]
+    work = ", ".join([*(["guard"] if guard else []), *adapters]) or "nothing can be trained"
+    total = sum(learned[m] for m in config.mechanisms)
+    return _stage(config, "train", work, [], learned=total, other_seconds=40 if guard else 0)
+
+
+def _trim(config: RunConfig) -> PlannedStage:
+    if is_endpoint(config):
+        return PlannedStage("trim", "nothing: no adapter", 0, 0, 0, 0, 0)
+    n, tried = config.sizes.tune_cases, {m: len(getattr(config.strengths, m)) + 1 for m in config.mechanisms}
+    asked = [(tried.get("adversarial", 0) * n, ATTACK, 40), (tried.get("adversarial", 0) * n, TWIN, 32)]
+    scored = tried.get("bias", 0) * n * (4 * PAIR + TEXT) + tried.get("values", 0) * n * (4 * REPLY + TEXT)
+    return _stage(config, "trim", f"{sum(tried.values())} strengths on tune", asked, scored=scored)
+
+
+def _after(config: RunConfig) -> PlannedStage:
+    if is_endpoint(config):
+        return PlannedStage(
+            "after", "nothing is asked: the guard is laid over the first answers", 0, 0, 0, 0, 5
+        )
+    return _measure(config, "after")
+
+
+def _reattack(config: RunConfig) -> PlannedStage:
+    again = config.sizes.reattack_behaviours * config.sizes.reattack_attempts
+    return _stage(config, "reattack", f"{again} attacks", [(again, ATTACK, 40)])
+
+
+def _cost(config: RunConfig, stages: list[PlannedStage]) -> float | None:
+    """Return what an endpoint costs at the given prices; 0 for a model on this machine, None without a price."""
+    if not is_endpoint(config):
+        return 0.0
+    prices = config.endpoint.usd_per_million_input, config.endpoint.usd_per_million_output
+    if not any(prices):
+        return None
+    used = sum(s.read for s in stages), sum(s.written for s in stages)
+    return round((used[0] * prices[0] + used[1] * prices[1]) / 1e6, 4)

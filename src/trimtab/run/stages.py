@@ -83,7 +83,7 @@ def records(loop: Loop, stage: Stage) -> dict[str, Any]:
     _bare(loop)
     sizes, time = loop.config.sizes, loop.run.about["started"]
     writer = Writer(loop.model, stage.folder / ANSWERS, seed=loop.config.seed, progress=loop.bar)
-    charter = read_charter()
+    charter = read_charter(Path(loop.config.charter) if loop.config.charter else None)
     makers: Mapping[str, Callable[[], Made]] = {
         "adversarial": lambda: make_adversarial(
             writer, harmful=sizes.harmful_records, ordinary_requests=sizes.ordinary_records, time=time
@@ -95,7 +95,7 @@ def records(loop: Loop, stage: Stage) -> dict[str, Any]:
             writer, charter, authored=sizes.authored_preferences, contrast=sizes.contrast_prompts, time=time
         ),
     }
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {"charter": charter.digest}
     for mechanism in loop.config.mechanisms:
         made = makers[mechanism]()
         stage.write_records(made.records, mechanism)

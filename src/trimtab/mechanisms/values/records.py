@@ -85,7 +85,8 @@ def _gaps(
     writer: Writer, under: list[Messages], against: list[Messages], good: list[Answer], bad: list[Answer]
 ) -> list[float | None]:
     """Return for each pair how much better each answer fits its own instruction (nats per token, summed)."""
-    if not writer.model.capabilities.loglikelihood:
+    able = writer.model.capabilities
+    if not (able.loglikelihood and able.template):
         return [None] * len(under)
     questions = []
     for for_it, against_it, one, other in zip(under, against, good, bad, strict=True):

@@ -1,0 +1,145 @@
+"""`trimtab.toml`: what is taken, what is refused, and that `trimtab init` writes all of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from trimtab.errors import ConfigError
+from trimtab.run.config import QUICK, Endpoint, RunConfig, Sizes, Strengths, read_config
+from trimtab.run.directory import RunDirectory, open_run
+
+TEMPLATE = Path(__file__).parent.parent / "src/trimtab/cli/trimtab.toml"
+GATE = '[[gate]]\nfigure = "broken"\nkind = "harm"\nmargin = 0.5\n'
+CHARTER = 'name = "c"\nversion = "1"\n[[principle]]\nid = "a"\nstatement = "S."\nrationale = "{}"\n'
+
+
+def written(folder: Path, text: str | bytes, name: str = "trimtab.toml") -> Path:
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder / name
+
+
+def problems(folder: Path, text: str | bytes, **changes: object) -> list[tuple[str, str]]:
+    path = written(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        read_config(path, **changes)
+    return [(p.code, p.place.removeprefix(f"{path}, ")) for p in caught.value.problems]
+
+
+def test_the_template_is_the_defaults() -> None:
+    config = read_config(TEMPLATE)
+    assert config == RunConfig()
+    assert config.endpoint == Endpoint()
+
+
+@pytest.mark.parametrize("table", [RunConfig, Strengths, Endpoint, Sizes])
+def test_the_template_has_every_key(table: type[BaseModel]) -> None:
+    keys = re.findall(r"^(?:# )?(?:\[(\w+)\]|(\w+) =)", TEMPLATE.read_text(), re.MULTILINE)
+    assert set(table.model_fields) <= {a or b for a, b in keys}
+
+
+def test_what_the_template_comments_out_is_accepted(tmp_path: Path) -> None:
+    written(tmp_path, GATE, "gates.toml")
+    written(tmp_path, CHARTER.format("R."), "charter.toml")
+    text = re.sub(r"^# (?=\w+ = )", "", TEMPLATE.read_text(), flags=re.MULTILINE)
+    config = read_config(written(tmp_path, text))
+    assert [g.figure for g in config.gates] == ["broken"]
+    assert config.charter == str(tmp_path / "charter.toml")
+    assert config.endpoint.max_requests == 5000
+    assert config.endpoint.limits.max_cost_usd == 5.0
+
+
+def test_no_file_gives_the_defaults_and_the_command_line_is_on_top(tmp_path: Path) -> None:
+    assert read_config(None) == RunConfig()
+    config = read_config(written(tmp_path, 'seed = 1\nname = "n"'), seed=2, model=None)
+    assert (config.seed, config.name, config.model) == (2, "n", "embedded")
+
+
+def test_quick_is_marked(tmp_path: Path) -> None:
+    config = read_config(written(tmp_path, "[sizes]\nattacks = 5"), quick=True)
+    assert config.sizes == QUICK
+    assert not config.evidential
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "place"),
+    [
+        ("sped = 1", "config.unknown-key", "sped"),
+        ("[sizes]\natacks = 1", "config.unknown-key", "sizes.atacks"),
+        ("[endpoint]\nprice = 1", "config.unknown-key", "endpoint.price"),
+        ('seed = "0"', "config.value", "seed"),
+        ("seed = true", "config.value", "seed"),
+        ("seed = 1.0", "config.value", "seed"),
+        ("seed = -1", "config.value", "seed"),
+        ('evidential = "no"', "config.value", "evidential"),
+        ('name = "a b"', "config.value", "name"),
+        ("model = 3", "config.value", "model"),
+        ('model = ""', "config.value", "model"),
+        ("mechanisms = []", "config.value", "mechanisms"),
+        ('mechanisms = ["hope"]', "config.value", "mechanisms.0"),
+        ('mechanisms = ["bias", "bias"]', "config.value", "mechanisms"),
+        ('mechanisms = "bias"', "config.value", "mechanisms"),
+        ("sizes = 3", "config.value", "sizes"),
+        ('[sizes]\nattacks = "96"', "config.value", "sizes.attacks"),
+        ("[sizes]\nattacks = 0", "config.value", "sizes.attacks"),
+        ("[strengths]\nbias = []", "config.value", "strengths.bias"),
+        ("[strengths]\nbias = [nan]", "config.value", "strengths.bias.0"),
+        ("[strengths]\nbias = [0.0]", "config.value", "strengths.bias.0"),
+        ("[strengths]\nbias = [1.0, 1.0]", "config.value", "strengths.bias"),
+        ("[endpoint]\nmax_cost_usd = -1", "config.value", "endpoint.max_cost_usd"),
+        ("[endpoint]\nconcurrency = 0", "config.value", "endpoint.concurrency"),
+        ("seed = ", "config.toml", ""),
+        (b"name = '\xff'", "config.unreadable", ""),
+    ],
+)
+def test_what_is_refused_is_named(tmp_path: Path, text: str | bytes, code: str, place: str) -> None:
+    assert problems(tmp_path, text) == [(code, place or str(tmp_path / "trimtab.toml"))]
+
+
+def test_all_problems_come_at_once(tmp_path: Path) -> None:
+    found = problems(tmp_path, 'sped = 1\nseed = "x"\n[sizes]\nattacks = 0')
+    assert sorted(place for _, place in found) == ["seed", "sizes.attacks", "sped"]
+
+
+def test_a_bad_option_is_named_as_the_option(tmp_path: Path) -> None:
+    assert problems(tmp_path, "", seed=-1) == [("config.value", "--seed")]
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file.*config\.missing"):
+        read_config(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match=r"config\.unreadable"):
+        read_config(tmp_path)
+    assert problems(tmp_path, 'gates = "none.toml"') == [("policy.unreadable", str(tmp_path / "none.toml"))]
+
+
+def test_caps_are_not_part_of_what_a_run_is(tmp_path: Path) -> None:
+    dear, cheap = RunConfig(endpoint=Endpoint(max_requests=9)), RunConfig()
+    assert dear.digest == cheap.digest
+    assert open_run(tmp_path, dear).folder == open_run(tmp_path, cheap).folder
+
+
+def test_another_charter_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, CHARTER.format("One."), "charter.toml")
+    config = RunConfig(charter=str(path))
+    run = open_run(tmp_path / "runs", config)
+    assert run.about["charter_digest"] != open_run(tmp_path / "others", RunConfig()).about["charter_digest"]
+    assert open_run(tmp_path / "runs", config).folder == run.folder
+    written(tmp_path, CHARTER.format("Another."), "charter.toml")
+    with pytest.raises(ConfigError, match=r"charter: differs .*run\.config-changed"):
+        open_run(tmp_path / "runs", config)
+
+
+def test_a_missing_charter_is_named_before_a_run_is_begun(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"charter\.unreadable"):
+        open_run(tmp_path / "runs", RunConfig(charter=str(tmp_path / "none.toml")))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_records_its_policy(tmp_path: Path) -> None:
+    one, two = (RunDirectory(open_run(tmp_path / str(i), c).folder).about["policy_digest"]
+                for i, c in enumerate((RunConfig(), RunConfig(gates=RunConfig().gates[1:]))))  # fmt: skip
+    assert one != two
