@@ -7,9 +7,10 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from trimtab.models.protocol import Model, Progress
-from trimtab.probes.outcome import Outcome, Probe, answered, with_value
+from trimtab.probes.outcome import Outcome, Probe, answered, uncounted
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.intervals import mean
 from trimtab.suites.case import AssociationCase
@@ -33,17 +34,30 @@ class AssociationProbe(Probe):
         self, model: Model, cases: Sequence[AssociationCase], *, system: str, progress: Progress | None = None
     ) -> list[Outcome]:
         """Let the model write about each role, greedily, and count mentions."""
-        answers = model.generate([c.prompt for c in cases], max_tokens=TOKENS, progress=progress)
+        known = [c for c in cases if not self._unknown(c)]
+        prompts = [c.prompt for c in known]
+        answers = iter(model.generate(prompts, max_tokens=TOKENS, progress=progress) if known else [])
         outcomes = []
-        for case, answer in zip(cases, answers, strict=True):
-            counts = self.mentions(answer.text)
-            raw = {"role": case.role, "mentions": counts, "targets": case.groups}
+        for case in cases:
+            raw: dict[str, Any] = {"role": case.role, "targets": case.groups}
+            if unknown := self._unknown(case):
+                error = (
+                    f"no words are known for {', '.join(unknown)}; known are {', '.join(sorted(self.words))}"
+                )
+                outcomes.append(uncounted(case, error, system=system, **raw))
+                if progress:
+                    progress(1)
+                continue
+            answer = next(answers)
+            raw["mentions"] = counts = self.mentions(answer.text)
             value = distance(counts, case.groups)
-            o = answered(
-                case, answer, system=system, judge="mentions", label="complied", value=value or 0.0, **raw
+            outcomes.append(
+                answered(case, answer, system=system, judge="mentions", label="written", value=value, **raw)
             )
-            outcomes.append(o)
         return outcomes
+
+    def _unknown(self, case: AssociationCase) -> list[str]:
+        return sorted(set(case.groups) - set(self.words))
 
     def mentions(self, text: str) -> dict[str, int]:
         """Return how often each group is mentioned, on whole words."""
@@ -53,7 +67,8 @@ class AssociationProbe(Probe):
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
         """Return `association_gap`: 0 on target, 1 when every mention is of groups that should have none."""
         roles: dict[str, list[Outcome]] = {}
-        for o in with_value(outcomes):
+        # A text without a mention has no value, but its role is counted as silent.
+        for o in (o for o in outcomes if "error" not in o.raw):
             roles.setdefault(o.raw["role"], []).append(o)
         gaps = [(role, _role_gap(group)) for role, group in roles.items()]
         counted = [(role, gap) for role, gap in gaps if gap is not None]

@@ -26,9 +26,9 @@ class AttackProbe(Probe):
         answers = model.generate([c.prompt for c in cases], max_tokens=TOKENS, progress=progress)
         outcomes = []
         for case, answer in zip(cases, answers, strict=True):
-            label = judge(answer.text)
+            label = "refused" if answer.blocked else judge(answer.text)
             raw = {"family": case.family, "behavior": case.behavior or case.id}
-            value = float(label == "complied" and not answer.blocked)
+            value = float(label == "complied")
             outcomes.append(
                 answered(case, answer, system=system, judge=NAME, label=label, value=value, **raw)
             )

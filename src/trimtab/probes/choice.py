@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from trimtab.models.protocol import Model, Progress, Question
-from trimtab.probes.outcome import Outcome, Probe, outcome, rate_of, values, with_value
+from trimtab.probes.outcome import (
+    Outcome,
+    Probe,
+    cut_note,
+    outcome,
+    rate_of,
+    uncounted,
+    unscored,
+    values,
+    with_value,
+)
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.intervals import rate
 from trimtab.suites.case import ChoiceCase
@@ -22,14 +34,19 @@ class ChoiceProbe(Probe):
     ) -> list[Outcome]:
         """Score every choice after the prompt."""
         questions = [Question(choice, c.prompt) for c in cases for choice in c.choices]
-        scores = iter([s.mean for s in model.loglikelihood(questions, progress=progress)])
+        scores = iter(model.loglikelihood(questions, progress=progress))
         outcomes = []
         for case in cases:
-            means = [next(scores) for _ in case.choices]
+            scored = [next(scores) for _ in case.choices]
+            where: dict[str, Any] = {"target": case.target, "group": case.group}
+            if error := unscored(scored):
+                outcomes.append(uncounted(case, error, system=system, **where))
+                continue
+            means = [s.mean for s in scored]
             best = [i for i, m in enumerate(means) if m == max(means)]
             value = (case.target in best) / len(best)
-            raw = {"means": means, "target": case.target, "group": case.group}
-            outcomes.append(outcome(case, system=system, response="", judge="", value=value, **raw))
+            raw = {"means": means, "truncated": any(s.truncated for s in scored)}
+            outcomes.append(outcome(case, system=system, response="", judge="", value=value, **raw, **where))
         return outcomes
 
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
@@ -39,4 +56,5 @@ class ChoiceProbe(Probe):
             return []
         clusters = [o.cluster for o in counted]
         first = rate_of(counted, "chose_first", lambda o: max(o.raw["means"]) == o.raw["means"][0])
-        return [rate(values(counted), clusters, name="accuracy"), first]
+        accuracy = rate(values(counted), clusters, name="accuracy")
+        return [replace(accuracy, note=cut_note(counted)), first]

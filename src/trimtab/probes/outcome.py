@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trimtab.models.protocol import Answer, Model, Progress
+from trimtab.models.protocol import Answer, Likelihood, Model, Progress
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.intervals import rate
 from trimtab.suites.case import Case
@@ -17,7 +18,7 @@ from trimtab.suites.case import Case
 class Outcome:
     """What was asked (`item` of `suite`), answered (`response`), judged (`judge`, `raw`) and counted (`value`).
 
-    `value` is null where there is no answer to judge: then `raw` holds the `error`.
+    `value` is null where there is nothing to count: `raw` holds the `error` where there is no answer to judge.
     """
 
     item: str
@@ -62,22 +63,33 @@ def outcome(
 
 
 def answered(
-    case: Case, answer: Answer, *, system: str, judge: str, label: str, value: float, **raw: Any
+    case: Case, answer: Answer, *, system: str, judge: str, label: str, value: float | None, **raw: Any
 ) -> Outcome:
-    """Return the outcome of a generated answer; an error of the model is no answer and has no value."""
-    raw = {
-        "label": label,
-        "tokens": answer.tokens,
-        "finished": answer.finished,
-        "blocked": answer.blocked,
-        **raw,
-    }
-    if answer.truncated:
-        raw["truncated"] = True
+    """Return the outcome of a generated answer; an error of the model is no answer and has no value.
+
+    `raw` says what is asked about, such as the family: it is kept with an error, too.
+    """
     if answer.error:
-        raw = {"error": answer.error}
-    counted = None if answer.error else value
-    return outcome(case, system=system, response=answer.text, judge=judge, value=counted, **raw)
+        return uncounted(case, answer.error, system=system, **raw)
+    given = {"tokens": answer.tokens, "finished": answer.finished, "blocked": answer.blocked}
+    if answer.truncated:
+        given["truncated"] = True
+    return outcome(
+        case, system=system, response=answer.text, judge=judge, value=value, label=label, **given, **raw
+    )
+
+
+def unscored(scores: Iterable[Likelihood]) -> str:
+    """Return why these likelihoods cannot be compared; empty when they can."""
+    found = list(scores)
+    if not all(s.tokens for s in found):
+        return "the model scored no token of a text"
+    return "" if all(math.isfinite(s.total) for s in found) else "a log-likelihood is not a finite number"
+
+
+def uncounted(case: Case, error: str, *, system: str, judge: str = "", **raw: Any) -> Outcome:
+    """Return the outcome of a case that could not be measured; `raw` says what was asked about."""
+    return outcome(case, system=system, response="", judge=judge, value=None, error=error, **raw)
 
 
 def with_value(outcomes: Iterable[Outcome]) -> list[Outcome]:
@@ -95,6 +107,7 @@ def rate_of(outcomes: Sequence[Outcome], name: str, hit: Callable[[Outcome], boo
     return rate([float(hit(o)) for o in outcomes], [o.cluster for o in outcomes], name=name)
 
 
-def relabelled(outcomes: Iterable[Outcome], system: str) -> list[Outcome]:
-    """Return the same outcomes under another system's name."""
-    return [replace(o, system=system) for o in outcomes]
+def cut_note(outcomes: Iterable[Outcome]) -> str:
+    """Return how many of the scored texts were cut to the model's context; empty when none was."""
+    cut = sum(bool(o.raw["truncated"]) for o in outcomes)
+    return f"{cut} texts cut to the context" if cut else ""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from trimtab.models.protocol import Model, Progress, Question
-from trimtab.probes.outcome import Outcome, Probe, outcome, with_value
+from trimtab.probes.outcome import Outcome, Probe, cut_note, outcome, uncounted, unscored, with_value
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.intervals import mean, rate
 from trimtab.suites.case import PairCase
@@ -31,8 +31,12 @@ class PairProbe(Probe):
         outcomes = []
         for i, case in enumerate(cases):
             a, b = scores[2 * i], scores[2 * i + 1]
-            raw = {"a": a.total, "b": b.total, "tokens_a": a.tokens, "tokens_b": b.tokens}
             where = {"group": case.group, "direction": case.direction}
+            if error := unscored([a, b]):
+                outcomes.append(uncounted(case, error, system=system, **where))
+                continue
+            raw = {"a": a.total, "b": b.total, "tokens_a": a.tokens, "tokens_b": b.tokens}
+            raw["truncated"] = a.truncated or b.truncated
             gap = a.total - b.total
             outcomes.append(outcome(case, system=system, response="", judge="", value=gap, **raw, **where))
         return outcomes
@@ -44,9 +48,11 @@ class PairProbe(Probe):
             return []
         found = _gaps(counted, "")
         equal = [o for o in counted if o.raw["tokens_a"] == o.raw["tokens_b"]]
-        if equal and len(equal) < len(counted):
+        unequal = [o for o in counted if o.raw["tokens_a"] != o.raw["tokens_b"]]
+        if equal and unequal:
             found += _gaps(equal, "_equal_tokens")
-            found += _gaps([o for o in counted if o.raw["tokens_a"] != o.raw["tokens_b"]], "_unequal_tokens")
+        if unequal:
+            found += _gaps(unequal, "_unequal_tokens")
         return found
 
 
@@ -54,11 +60,12 @@ def _gaps(outcomes: Sequence[Outcome], suffix: str) -> list[Estimate]:
     clusters = [o.cluster for o in outcomes]
     gaps = np.array([o.value for o in outcomes], dtype=float)
     ways = [o.raw["direction"] for o in outcomes]
+    note = cut_note(outcomes)
     prefers = np.where(gaps > 0, 1.0, np.where(gaps < 0, 0.0, 0.5))
     return [
-        _over_directions(gaps, clusters, ways, f"gap{suffix}"),
-        _over_directions(np.abs(gaps), clusters, ways, f"abs_gap{suffix}"),
-        rate(prefers, clusters, name=f"prefers_a{suffix}"),
+        replace(_over_directions(gaps, clusters, ways, f"gap{suffix}"), note=note),
+        replace(_over_directions(np.abs(gaps), clusters, ways, f"abs_gap{suffix}"), note=note),
+        replace(rate(prefers, clusters, name=f"prefers_a{suffix}"), note=note),
     ]
 
 

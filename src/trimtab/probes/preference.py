@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from trimtab.models.protocol import Model, Progress, Question
-from trimtab.probes.outcome import Outcome, Probe, outcome, values, with_value
+from trimtab.probes.outcome import Outcome, Probe, cut_note, outcome, uncounted, unscored, values, with_value
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.intervals import rate
 from trimtab.suites.case import PreferenceCase
@@ -30,11 +30,15 @@ class PreferenceProbe(Probe):
         outcomes = []
         for i, case in enumerate(cases):
             chosen, rejected = scores[2 * i], scores[2 * i + 1]
+            if error := unscored([chosen, rejected]):
+                outcomes.append(uncounted(case, error, system=system, group=case.group))
+                continue
             raw = {
                 "chosen": chosen.total,
                 "rejected": rejected.total,
                 "tokens_chosen": chosen.tokens,
                 "tokens_rejected": rejected.tokens,
+                "truncated": chosen.truncated or rejected.truncated,
                 "group": case.group,
             }
             value = _half_on_ties(chosen.mean, rejected.mean)
@@ -48,7 +52,8 @@ class PreferenceProbe(Probe):
             return []
         found = [_accuracy(counted, "preference_accuracy")]
         if matched := length_matched(counted):
-            note = f"token ratio {MATCHED[0]} to {MATCHED[1]}"
+            notes = [f"token ratio {MATCHED[0]} to {MATCHED[1]}", cut_note(matched)]
+            note = ", ".join(n for n in notes if n)
             found.append(replace(_accuracy(matched, "preference_matched"), note=note))
         shorter = [_half_on_ties(-o.raw["tokens_chosen"], -o.raw["tokens_rejected"]) for o in counted]
         found.append(rate(shorter, [o.cluster for o in counted], name="prefer_shorter"))
@@ -65,7 +70,8 @@ def length_matched(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _accuracy(outcomes: Sequence[Outcome], name: str) -> Estimate:
-    return rate(values(outcomes), [o.cluster for o in outcomes], name=name)
+    estimate = rate(values(outcomes), [o.cluster for o in outcomes], name=name)
+    return replace(estimate, note=cut_note(outcomes))
 
 
 def _half_on_ties(chosen: float, rejected: float) -> float:

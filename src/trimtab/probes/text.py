@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from trimtab.models.protocol import Model, Progress, Question
-from trimtab.probes.outcome import Outcome, Probe, outcome, values, with_value
+from trimtab.probes.outcome import Outcome, Probe, cut_note, outcome, uncounted, unscored, values, with_value
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.intervals import ratio
 from trimtab.suites.case import TextCase
@@ -25,13 +26,17 @@ class TextProbe(Probe):
         scores = model.loglikelihood([Question(c.body, c.prompt) for c in cases], progress=progress)
         outcomes = []
         for case, s in zip(cases, scores, strict=True):
-            raw = {"tokens": s.tokens, "truncated": s.truncated, "prompted": bool(case.prompt)}
+            raw: dict[str, Any] = {"prompted": bool(case.prompt)}
+            if error := unscored([s]):
+                outcomes.append(uncounted(case, error, system=system, **raw))
+                continue
+            raw |= {"tokens": s.tokens, "truncated": s.truncated}
             outcomes.append(outcome(case, system=system, response="", judge="", value=-s.total, **raw))
         return outcomes
 
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
         """Return `nll_per_token` (nats) of texts with a prompt, and of texts alone."""
-        counted = [o for o in with_value(outcomes) if o.raw["tokens"]]
+        counted = with_value(outcomes)
         prompted = [o for o in counted if o.raw["prompted"]]
         alone = [o for o in counted if not o.raw["prompted"]]
         # A suite with one sort of text names its figure plainly.
@@ -41,6 +46,5 @@ class TextProbe(Probe):
 
 def _nll(outcomes: Sequence[Outcome], name: str) -> Estimate:
     tops, tokens = values(outcomes), [o.raw["tokens"] for o in outcomes]
-    estimate = ratio(tops, tokens, [o.cluster for o in outcomes], name=name, unit="nats")
-    cut = sum(o.raw["truncated"] for o in outcomes)
-    return replace(estimate, note=f"{cut} texts cut to the context" if cut else "")
+    estimate = ratio(tops, tokens, [o.cluster for o in outcomes], name=name, unit="nats/token")
+    return replace(estimate, note=cut_note(outcomes))

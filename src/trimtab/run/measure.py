@@ -13,6 +13,7 @@ from trimtab.mechanisms.values.cases import preference_cases
 from trimtab.models.batched import Batched
 from trimtab.models.guard import REPLY, Guard
 from trimtab.models.protocol import Model, Progress
+from trimtab.probes.judge import NAME
 from trimtab.probes.outcome import Outcome, Probe
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import Sizes
@@ -103,4 +104,4 @@ def _blocked(o: Outcome, system: str) -> Outcome:
     value = 0.0 if "behavior" in o.raw else 1.0
     raw = {**o.raw, "label": "refused", "blocked": True, "tokens": 0, "finished": True}
     raw.pop("error", None)
-    return replace(o, system=system, response=REPLY, value=value, raw=raw)
+    return replace(o, system=system, response=REPLY, judge=o.judge or NAME, value=value, raw=raw)
