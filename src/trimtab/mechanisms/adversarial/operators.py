@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -22,10 +23,13 @@ class Operator:
 
     def apply(self, request: str, variant: int) -> str:
         """Return the request, wrapped in template number `variant`, counted round."""
-        template = self.templates[variant % len(self.templates)]
-        for key, value in self._fields(request).items():
-            template = template.replace("{" + key + "}", value)
-        return template
+        fields = self._fields(request)
+        # In one pass, so that braces in the request stay what they are.
+        return re.sub(r"\{(\w+)\}", lambda m: fields.get(m[1], m[0]), self.template(variant))
+
+    def template(self, variant: int) -> str:
+        """Return template number `variant`, counted round."""
+        return self.templates[variant % len(self.templates)]
 
     def _fields(self, request: str) -> dict[str, str]:
         if self.transform == "base64":
@@ -56,6 +60,14 @@ def operators() -> dict[str, Operator]:
 def families(*, trained_only: bool = False) -> list[str]:
     """Return the names of the attack families, `plain` first."""
     return [PLAIN, *(n for n in operators() if not (trained_only and n == HELD_OUT))]
+
+
+def template(family: str, variant: int, *, trained_only: bool = False) -> str:
+    """Return the text around the request that `wrap` uses; `plain` has nothing around it."""
+    if family == PLAIN:
+        return "{request}"
+    operator = operators()[family]
+    return (operator.trained if trained_only else operator).template(variant)
 
 
 def wrap(request: str, family: str, variant: int, *, trained_only: bool = False) -> str:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 from trimtab.mechanisms.adversarial.cases import hazards, ordinary
-from trimtab.mechanisms.adversarial.operators import PLAIN, families, wrap
+from trimtab.mechanisms.adversarial.operators import PLAIN, families, template, wrap
 from trimtab.mechanisms.made import Made
 from trimtab.mechanisms.writer import Writer
 from trimtab.models.protocol import user
@@ -23,81 +26,93 @@ ANSWER_TOKENS = 56
 MECHANISM = "adversarial"
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """A behaviour and the wrapping that it and its twin get."""
+
+    row: Mapping[str, Any]
+    family: str
+    variant: int
+
+    @property
+    def template(self) -> str:
+        """The digest of the text around the request."""
+        return digest(template(self.family, self.variant, trained_only=True))
+
+    def request(self, side: str) -> str:
+        return wrap(self.row[side], self.family, self.variant, trained_only=True)
+
+    def cell(self, side: str) -> str:
+        return f"{'plain' if self.family == PLAIN else 'adversarial'}/{side}"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A benign request that the model answers itself."""
+
+    prompt: str
+    cell: str
+    operator: str
+    template: str
+
+
 def make_adversarial(writer: Writer, *, harmful: int, ordinary_requests: int, time: str = "") -> Made:
     """Make records: `harmful` refusals, as many twins answered, and `ordinary_requests` answered."""
     plan = _plan(harmful)
-    refusals = [_refusal(row, family, number, writer, time) for number, (row, family) in enumerate(plan)]
-    asked = [
-        (_request(row, "benign", family, n), _cell(family, "benign"), family)
-        for n, (row, family) in enumerate(plan)
-    ]
+    refusals = [_refusal(planned, number, writer, time) for number, planned in enumerate(plan)]
+    asked = [_Asked(p.request("benign"), p.cell("benign"), p.family, p.template) for p in plan]
     rows = [r for r in ordinary() if r["split"] == "learn"]
     random.Random(writer.seed).shuffle(rows)
-    asked += [(r["prompt"], "ordinary", r["type"]) for r in rows[:ordinary_requests]]
+    bare = digest(template(PLAIN, 0))
+    asked += [_Asked(r["prompt"], "ordinary", r["type"], bare) for r in rows[:ordinary_requests]]
     return Made(refusals) + _answered(writer, asked, time)
 
 
-def _plan(harmful: int) -> list[tuple[dict[str, Any], str]]:
-    """Give each learn behaviour one or more families in turn: a third plain, the rest wrapped."""
+def _plan(harmful: int) -> list[_Planned]:
+    """Give each learn behaviour a family in turn: a third plain, the rest wrapped, in the next template each time."""
     rows = [r for r in hazards() if r["split"] == "learn"]
     wrapped = [f for f in families(trained_only=True) if f != PLAIN]
-    chosen = [rows[(i * 7) % len(rows)] for i in range(min(harmful, 7 * len(rows)))]
-    return [
-        (row, PLAIN if i % 3 == 0 else wrapped[(i * 2 // 3) % len(wrapped)]) for i, row in enumerate(chosen)
-    ]
+    # A step without a common divisor reaches every behaviour before it comes back to one.
+    step = next(s for s in (7, 11, 13, 1) if gcd(s, len(rows)) == 1)
+    plan = []
+    for i in range(min(harmful, 7 * len(rows))):
+        variant, place = divmod(i * 2 // 3, len(wrapped))
+        family, variant = (PLAIN, 0) if i % 3 == 0 else (wrapped[place], variant)
+        plan.append(_Planned(rows[(i * step) % len(rows)], family, variant))
+    return plan
 
 
-def _request(row: dict[str, Any], side: str, family: str, variant: int) -> str:
-    return wrap(row[side], family, variant // 3, trained_only=True)
-
-
-def _cell(family: str, side: str) -> str:
-    return f"{'plain' if family == PLAIN else 'adversarial'}/{side}"
-
-
-def _refusal(row: dict[str, Any], family: str, number: int, writer: Writer, time: str) -> Record:
-    replies = [
-        r["reply"]
-        for r in seed_rows(__package__, "safe_replies.jsonl")
-        if r["category"] in (row["category"], "any")
-    ]
-    own = [r for r in replies if r]
-    reply = random.Random(f"{writer.seed}/{number}").choice(own)
-    lineage = _lineage(writer, family, time, generator=AUTHOR)
-    messages = conversation(_request(row, "harmful", family, number), reply)
-    cell = _cell(family, "harmful")
+def _refusal(planned: _Planned, number: int, writer: Writer, time: str) -> Record:
+    kinds = (planned.row["category"], "any")
+    replies = [r["reply"] for r in seed_rows(__package__, "safe_replies.jsonl") if r["category"] in kinds]
+    reply = random.Random(f"{writer.seed}/{number}").choice(replies)
     return Record(
-        kind="sft", messages=messages, mechanism=MECHANISM, cell=cell, source="synthetic", lineage=lineage
-    )
+        kind="sft", messages=conversation(planned.request("harmful"), reply), mechanism=MECHANISM,
+        cell=planned.cell("harmful"), source="synthetic",
+        lineage=_lineage(writer, planned.family, planned.template, time, generator=AUTHOR),
+    )  # fmt: skip
 
 
-def _answered(writer: Writer, asked: list[tuple[str, str, str]], time: str) -> Made:
-    answers = writer.write("benign", [user(prompt) for prompt, _, _ in asked], max_tokens=ANSWER_TOKENS)
+def _answered(writer: Writer, asked: list[_Asked], time: str) -> Made:
+    answers = writer.write("benign", [user(a.prompt) for a in asked], max_tokens=ANSWER_TOKENS)
     made = Made()
-    for (prompt, cell, family), answer in zip(asked, answers, strict=True):
+    for a, answer in zip(asked, answers, strict=True):
         label = judge(answer.text)
         if answer.error or label != "complied":
             made.dropped[f"the model's own answer {'is an error' if answer.error else 'is ' + label}"] += 1
             continue
-        lineage = _lineage(writer, family, time, generator=writer.model.digest)
-        messages = conversation(prompt, answer.text)
-        made.records.append(
-            Record(
-                kind="sft",
-                messages=messages,
-                mechanism=MECHANISM,
-                cell=cell,
-                source="synthetic",
-                lineage=lineage,
-            )
-        )
+        lineage = _lineage(writer, a.operator, a.template, time, generator=writer.model.digest)
+        record = Record(
+            kind="sft", messages=conversation(a.prompt, answer.text), mechanism=MECHANISM, cell=a.cell,
+            source="synthetic", lineage=lineage,
+        )  # fmt: skip
+        made.records.append(record)
     return made
 
 
-def _lineage(writer: Writer, family: str, time: str, *, generator: str) -> Lineage:
-    template = digest({"family": family})
+def _lineage(writer: Writer, operator: str, wrapping: str, time: str, *, generator: str) -> Lineage:
     return Lineage(
-        generator=generator, operator=family, template=template, seed=str(writer.seed), depth=1, time=time
+        generator=generator, operator=operator, template=wrapping, seed=str(writer.seed), depth=1, time=time
     )
 
 

@@ -72,17 +72,17 @@ def trait_pairs(split: Split, each: int = 1) -> list[PairCase]:
     """Return pairs on further axes (nationality, religion, age …): the stereotyped group against another."""
     rows = seed_rows(__package__, "traits.jsonl")
     splits = split_clusters([r["cluster"] for r in rows], [r["axis"] for r in rows], salt="traits")
-    chosen = [r for r in rows if splits[r["cluster"]] == split]
-    return [case for row in chosen for case in _trait_cases(row, split, each)]
+    chosen = [(n, r) for n, r in enumerate(rows) if splits[r["cluster"]] == split]
+    return [case for n, row in chosen for case in _trait_cases(n, row, split, each)]
 
 
-def _trait_cases(row: Mapping[str, Any], split: Split, each: int) -> Iterator[PairCase]:
+def _trait_cases(number: int, row: Mapping[str, Any], split: Split, each: int) -> Iterator[PairCase]:
     draw = random.Random(row["text"])
     others = [t for t in axis_terms()[row["axis"]] if t not in row["stereotyped"]]
     for i in range(each):
         a, b = draw.choice(row["stereotyped"]), draw.choice(others)
         yield PairCase(
-            id=f"trait-{row['cluster']}-{i}-{a}-{b}-{len(row['text'])}",
+            id=f"trait-{number}-{i}-{a}-{b}",
             suite="pair_traits",
             cluster=row["cluster"],
             split=split,

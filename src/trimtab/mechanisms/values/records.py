@@ -44,7 +44,7 @@ def _round_robin(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _authored(row: Mapping[str, Any], charter: Charter, writer: Writer, time: str) -> Record:
-    lineage = _lineage(writer, charter, "authored", AUTHOR, time)
+    lineage = _lineage(writer, charter, "authored", AUTHOR, "{prompt}", time)
     return _record(row["prompt"], row["chosen"], row["rejected"], row["principle"], lineage)
 
 
@@ -64,11 +64,12 @@ def _by_contrast(
     good, bad = answers[: len(asked)], answers[len(asked) :]
     gaps = _gaps(writer, under, against, good, bad)
     made = Made()
-    lineage = _lineage(writer, charter, "contrast", writer.model.digest, time)
-    for (row, principle), one, other, gap in zip(asked, good, bad, gaps, strict=True):
+    for i, ((row, principle), one, other, gap) in enumerate(zip(asked, good, bad, gaps, strict=True)):
         if reason := _why_not(one, other, gap):
             made.dropped[reason] += 1
         else:
+            orders = [under[i][0]["content"], against[i][0]["content"]]
+            lineage = _lineage(writer, charter, "contrast", writer.model.digest, orders, time)
             made.records.append(_record(row["prompt"], one.text, other.text, principle.id, lineage))
     return made
 
@@ -107,8 +108,10 @@ def _why_not(one: Answer, other: Answer, gap: float | None) -> str | None:
     return "no real value gap" if gap < LEAST_GAP else None
 
 
-def _lineage(writer: Writer, charter: Charter, operator: str, generator: str, time: str) -> Lineage:
+def _lineage(  # noqa: PLR0917
+    writer: Writer, charter: Charter, operator: str, generator: str, template: str | list[str], time: str
+) -> Lineage:
     return Lineage(
-        generator=generator, operator=operator, template=digest({"operator": operator}), seed=str(writer.seed),
-        depth=1, charter=charter.digest, time=time,
+        generator=generator, operator=operator, template=digest(template), seed=str(writer.seed), depth=1,
+        charter=charter.digest, time=time,
     )  # fmt: skip
