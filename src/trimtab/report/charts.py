@@ -136,15 +136,17 @@ def costs(stages: Sequence[Summary]) -> Chart:
         (
             one_line(s["stage"]),
             seconds(s["seconds"]),
-            count(s["tokens"]),
-            count(s["requests"]),
-            dollars(s["usd"]),
+            count(s.get("tokens")),
+            count(s.get("requests")),
+            dollars(s.get("usd")),
         )
         for s in stages
     ]
     if rows:
         keys = ("seconds", "tokens", "requests", "usd")
-        total = [sum(number(s[k]) or 0.0 for s in stages) for k in keys]
+        # What no stage knows is unknown in sum, too.
+        known = [[v for s in stages if (v := number(s.get(k))) is not None] for k in keys]
+        total = [sum(values) if values else None for values in known]
         rows.append(("all stages", seconds(total[0]), count(total[1]), count(total[2]), dollars(total[3])))
     title = "Seconds by stage"
     svg = _bars(bars, "seconds", title, "costs")
@@ -263,7 +265,11 @@ def _curve(points: Sequence[Summary], effect: str, cost: str, title: str, ident:
 def _bars(bars: Sequence[tuple[str, float | None]], unit: str, title: str, ident: str) -> str:
     import altair as alt
 
-    rows = [{"label": label, "value": v, "told": f"{v:,.4~g}"} for label, v in bars if v is not None]
+    rows = [
+        {"label": label, "value": v, "told": f"{v:,.4g}" if v < 1000 else f"{v:,.0f}"}
+        for label, v in bars
+        if v is not None
+    ]
     if not rows:
         return ""
     base = alt.Chart(alt.Data(values=rows)).encode(

@@ -21,12 +21,18 @@ def write_report(summary: Mapping[str, Any], path: Path) -> Path:
     """Write `report.html` for a summary; raises InputError when the disk refuses."""
     import jinja2
 
-    from trimtab.report.charts import before_after, trade_off
+    from trimtab.report.charts import before_after, by_group, costs, records_by_cell, trade_off
 
     text = files("trimtab.report").joinpath("template.html").read_text(encoding="utf-8")
     # Control and direction characters of hostile text are made visible before HTML escaping.
     environment = jinja2.Environment(autoescape=True, finalize=lambda v: visible(v) if type(v) is str else v)
-    charts = [*before_after(summary["figures"]), *trade_off(summary["trim"]["points"])]
+    charts = {
+        "figures": before_after(summary["figures"]),
+        "groups": [by_group(group, i) for i, group in enumerate(summary["groups"])],
+        "trim": trade_off(summary["trim"]["points"]),
+        "records": records_by_cell(summary["records"]),
+        "costs": [costs(summary["costs"])],
+    }
     html = environment.from_string(text).render(
         s=summary,
         charts=charts,

@@ -1,0 +1,312 @@
+"""The report: hostile text is shown and not run, nothing is fetched, and what is missing is not drawn."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from trimtab.errors import InputError
+from trimtab.report._format import cut, interval, one_line, quantity, visible
+from trimtab.report.charts import MOST_BARS, before_after, by_group, costs, records_by_cell, trade_off
+from trimtab.report.page import write_report
+from trimtab.report.panel import panel
+
+HOSTILE = (
+    "<script>alert('x')</script>\"'><img src=https://x.example/y onerror=z>\u202e\u200b\x1b[31m{{ 7 * 7 }}"
+)
+HIDDEN = "\u202e\u200b\x1b"
+INFINITE = float("inf")
+
+
+def estimate(value: float = 0.5, unit: str = "share", **more: Any) -> dict[str, Any]:
+    made = {"name": "f", "value": value, "low": value - 0.1, "high": value + 0.1, "n": 96, "clusters": 48}
+    return {**made, "unit": unit, "note": "", **more}
+
+
+def figure(name: str = "attack_success", **more: Any) -> dict[str, Any]:
+    made = {
+        "figure": name, "title": "attack success", "mechanism": "adversarial", "better": "lower",
+        "before": estimate(0.8), "after": estimate(0.2), "change": estimate(-0.6, "points"), "variants": [], "note": "",
+    }  # fmt: skip
+    return {**made, **more}
+
+
+def verdict(outcome: str = "pass", **more: Any) -> dict[str, Any]:
+    made = {"figure": "attack_success", "kind": "improvement", "goal": -0.5, "margin": None, "unit": "points"}
+    return {**made, "outcome": outcome, "reason": "reaches the goal", **more}
+
+
+def summary(text: str = "plain", **more: Any) -> dict[str, Any]:
+    """A summary in which `text` stands wherever data can put text."""
+    point = {"mechanism": "adversarial", "effect_name": text, "cost_name": text}
+    made = {
+        "name": text, "started": "2026-01-01", "model": {"name": text, "digest": "d" * 64}, "evidential": True,
+        "outcome": "pass", "seed": 0, "version": "0", "command": text, "verdicts": [verdict(reason=text)],
+        "figures": [figure(title=text, note=text, variants=[{"label": text, "estimate": estimate(0.3)}])],
+        "groups": [{"title": text, "rows": [{"label": text, "before": estimate(0.7), "after": None}]}],
+        "trim": {
+            "rule": text,
+            "points": [
+                {**point, "strength": 0.0, "effect": 0.9, "cost": 0.1, "chosen": False},
+                {**point, "strength": 1.0, "effect": 0.2, "cost": 0.2, "chosen": True},
+            ],
+        },
+        "strengths": {"adversarial": 1.0}, "reattack": {"attempts": 4, "estimate": estimate(0.4)},
+        "records": [
+            {"mechanism": "bias", "cell": text, "count": 3, "share": 1.0, "samples": [{"id": "i", "text": text}]}
+        ],
+        "dropped": [{"stage": "screen", "reason": text, "count": 2}],
+        "anchor": {"share": 0.1, "source": text}, "guard": None, "judge": None,
+        "costs": [{"stage": "before", "seconds": 61.0}, {"stage": text, "seconds": None}],
+        "limits": [text], "next": text, "report": text,
+    }  # fmt: skip
+    return {**made, **more}
+
+
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = write_report(summary(HOSTILE), tmp_path_factory.mktemp("report") / "report.html")
+    return path.read_text(encoding="utf-8")
+
+
+class Tags(HTMLParser):
+    """Collects the tags and attributes of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.said: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.said.append(data)
+
+
+# ---- the page
+
+
+def test_hostile_text_is_text(hostile_page: str) -> None:
+    page = Tags(hostile_page)
+    assert {t for t, _ in page.tags} & {"script", "img", "iframe", "object", "embed", "link", "base"} == set()
+    assert [a for _, attributes in page.tags for a in attributes if a.startswith("on")] == []
+    told = "".join(page.said)
+    assert told.count("<script>alert('x')</script>") >= 12, "everywhere, as it is"
+    assert "{{ 7 * 7 }}" in told
+
+
+def test_hidden_characters_are_spelled_out(hostile_page: str) -> None:
+    assert not set(HIDDEN) & set(hostile_page)
+    assert "⟨U+202E⟩⟨U+200B⟩⟨U+001B⟩[31m" in hostile_page
+
+
+def test_the_page_fetches_nothing(hostile_page: str) -> None:
+    sources = {"src", "href", "xlink:href", "srcset", "data", "action", "background", "poster"}
+    used = [
+        (t, a, v) for t, attributes in Tags(hostile_page).tags for a, v in attributes.items() if a in sources
+    ]
+    assert used == []
+    assert not re.search(r"@import|url\((?!#)", hostile_page)
+
+
+def test_what_exists_is_drawn_and_what_does_not_is_not(tmp_path: Path, hostile_page: str) -> None:
+    # before and after, one group, one curve, one mechanism's cells, the costs
+    assert hostile_page.startswith("<!doctype html>")
+    assert hostile_page.count("<figure>") == hostile_page.count("<svg") == 5
+    empty = summary(
+        figures=[figure(before=None, after=None, change=None, note="not measured")], groups=[], records=[],
+        trim={"rule": "r", "points": []}, reattack=None, anchor=None, dropped=[], costs=[],
+    )  # fmt: skip
+    page = write_report(empty, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<svg" not in page
+    assert "<figure" not in page
+    assert "Not run: no adapter was trained on this model." in page
+    assert "not measured" in page
+
+
+def test_ids_in_the_page_are_distinct(hostile_page: str) -> None:
+    ids = [a["id"] for _, a in Tags(hostile_page).tags if "id" in a]
+    assert ids
+    assert len(ids) == len(set(ids))
+    named = {i for _, a in Tags(hostile_page).tags for i in (a.get("aria-labelledby") or "").split()}
+    assert named <= set(ids)
+
+
+@pytest.mark.parametrize("outcome", ["pass", "fail", "inconclusive"])
+def test_the_page_says_the_verdict_and_whether_it_is_evidence(tmp_path: Path, outcome: str) -> None:
+    made = summary(outcome=outcome, verdicts=[verdict(outcome)], evidential=False)
+    page = write_report(made, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert f'<span class="badge {outcome}">{outcome}</span>' in page
+    assert "Not evidential" in page
+
+
+def test_the_guard_is_told(tmp_path: Path) -> None:
+    guard = {
+        "false_positive_rate": 0.02, "n_benign": 100, "caught": 0.9, "n_attacks": 50,
+        "length_only": {"attacks_caught": 0.3}, "by_length": [{"bin": "1 to 9", "n": 50, "rate": 0.04}],
+    }  # fmt: skip
+    page = write_report(summary(guard=guard), tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "blocks 2.0 % of 100 benign prompts and 90.0 % of 50 attacks" in page
+    assert "would catch 30.0 %" in page
+    assert "4.0 %" in page
+
+
+def test_a_page_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as found:
+        write_report(summary(), tmp_path / "missing" / "report.html")
+    assert found.value.problems[0].code == "report.not-written"
+
+
+# ---- the panel
+
+
+def shown(width: int, **more: Any) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(panel(summary(**more)))
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize("outcome", ["pass", "fail", "inconclusive"])
+def test_the_panel_fits_the_terminal_and_loses_nothing(width: int, outcome: str) -> None:
+    told = shown(width, outcome=outcome, verdicts=[verdict(outcome)], figures=[figure()])
+    assert f"verdict: {outcome.upper()}" in told
+    assert max(map(len, told.splitlines())) <= width
+    words = " ".join(told.split())
+    for part in (
+        "attack",
+        "80.0 %",
+        "20.0 %",
+        "−60.0 points",
+        "[−70.0,",
+        "−50.0]",
+        "re-attack: 40.0 % of 96",
+    ):
+        assert part in words
+    assert outcome in words
+
+
+def test_a_wide_panel_has_a_line_for_each_figure() -> None:
+    figures = [figure(), figure("pair_gap", title="pair gap", after=None, change=None)]
+    lines = shown(200, figures=figures).splitlines()
+    [one] = [line for line in lines if line.strip().startswith("attack success")]
+    assert one.split()[-1] == "pass"
+    [two] = [line for line in lines if line.strip().startswith("pair gap")]
+    assert "not run" in two
+
+
+def test_the_panel_shows_hostile_text_and_no_markup() -> None:
+    told = shown(200, **{k: v for k, v in summary(HOSTILE + "[bold]").items() if k != "records"})
+    assert not set(HIDDEN) & set(told)
+    assert "[bold]" in told
+    assert "<script>" in told
+
+
+def test_reduced_sizes_are_said_in_the_panel() -> None:
+    assert "not evidential" in shown(80, evidential=False)
+    assert "not evidential" not in shown(80)
+
+
+# ---- charts and their tables
+
+
+def test_each_unit_has_a_chart_of_its_own() -> None:
+    nats = estimate(3.3, "nats/token")
+    charts = before_after([figure(), figure("nll", title="nll", before=nats, after=nats)])
+    assert len(charts) == 2
+    assert [row[0] for c in charts for row in c.table.rows] == ["attack success", "nll"]
+    assert charts[1].table.rows[0][1] == "3.300 nats/token [3.200, 3.400]"
+
+
+def test_infinite_intervals_are_told_and_not_drawn() -> None:
+    wide = estimate(0.5, low=-INFINITE, high=INFINITE)
+    [chart] = before_after([figure(before=wide, after=wide)])
+    assert chart.svg
+    assert "inf" not in chart.svg.lower().replace("infer", "")
+    assert chart.table.rows[0][1] == "50.0 % [–, –]"
+
+
+def test_rows_of_one_name_stay_apart() -> None:
+    rows = [{"label": "same", "before": estimate(v), "after": estimate(v)} for v in (0.2, 0.7)]
+    chart = by_group({"title": "t", "rows": rows}, 0)
+    assert "same (2)" in chart.svg
+
+
+def test_the_chosen_strength_is_marked() -> None:
+    [chart] = trade_off(summary()["trim"]["points"])
+    assert [row[-1] for row in chart.table.rows] == ["", "chosen"]
+    assert "1 (chosen)" in chart.svg or "1.0 (chosen)" in chart.svg
+
+
+def test_very_many_cells_are_cut_in_the_chart_and_not_in_the_table() -> None:
+    cells = [
+        {"mechanism": "m", "cell": f"c{i}", "count": i, "share": 0.01, "samples": []}
+        for i in range(MOST_BARS + 5)
+    ]
+    [chart] = records_by_cell(cells)
+    assert len(chart.table.rows) == MOST_BARS + 5
+    assert f"The {MOST_BARS} largest of {MOST_BARS + 5}" in chart.note
+    assert chart.table.rows[0][0] == f"c{MOST_BARS + 4}"
+
+
+def test_costs_add_up_and_what_nobody_knows_is_a_dash() -> None:
+    rows = costs(
+        [{"stage": "a", "seconds": 60.5, "tokens": 1200}, {"stage": "b", "seconds": 1234.5}]
+    ).table.rows
+    assert rows == (
+        ("a", "60.5 s", "1,200", "–", "–"),
+        ("b", "20.6 min", "–", "–", "–"),
+        ("all stages", "21.6 min", "1,200", "–", "–"),
+    )
+
+
+# ---- words
+
+
+def texts() -> Iterator[str]:
+    yield from ["\u2066", "\x00", "\ud800", "\u2028", "\U000e0101", "\ufeff", "\xad"]
+
+
+@pytest.mark.parametrize("char", list(texts()))
+def test_invisible_characters_are_shown(char: str) -> None:
+    assert visible(f"a{char}b") == f"a⟨U+{ord(char):04X}⟩b"
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())), st.integers(2, 60))
+def test_one_line_is_one_line_and_cut_is_short(text: str, limit: int) -> None:
+    assert len(one_line(text).splitlines()) <= 1
+    assert len(cut(text, limit)) <= limit
+    one_line(text).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "change", "told"),
+    [
+        (0.123, "share", False, "12.3 %"),
+        (-0.06, "points", False, "−6.0 points"),
+        (-0.00001, "points", False, "+0.0 points"),
+        (0.5, "share", True, "+50.0 points"),
+        (0.5, "ratio", True, "0.50"),
+        (3.2104, "nats/token", False, "3.210 nats/token"),
+        (INFINITE, "share", False, "–"),
+        (None, "share", False, "–"),
+    ],
+)
+def test_quantities(value: Any, unit: str, change: bool, told: str) -> None:
+    assert quantity(value, unit, change=change) == told
+
+
+def test_an_interval_of_a_change_carries_signs() -> None:
+    assert interval(estimate(-0.05), change=True) == "[−15.0, +5.0]"
+    assert interval(None) == ""
