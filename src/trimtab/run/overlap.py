@@ -12,7 +12,11 @@ from trimtab.suites.case import Case
 
 
 def overlap_with_run(model: str, cases: Sequence[Case]) -> int:
-    """Return the number of cases whose text is in the run's records or its `tune` suites; 0 for a bare model."""
+    """Return the number of cases whose text the run has seen; 0 for a bare model.
+
+    Seen is what is in its records, among the real texts that they are mixed with, in what its guard learned
+    from, and in its `tune` suites.
+    """
     if not is_run(model):
         return 0
     known = _known(RunDirectory(Path(model)))
@@ -20,10 +24,15 @@ def overlap_with_run(model: str, cases: Sequence[Case]) -> int:
 
 
 def _known(run: RunDirectory) -> set[str]:
+    from trimtab.mechanisms.adversarial.prompts import learn_prompts, tune_prompts
     from trimtab.run.config import Sizes
     from trimtab.run.measure import tune_suites
+    from trimtab.suites.text import python_documentation
 
     known = {_plain(c.text) for _, cases in tune_suites(Sizes(tune_cases=10_000)).values() for c in cases}
+    known |= {_plain(c.body) for c in python_documentation().cases if c.split == "learn"}
+    if (run.folder / "guard").exists():
+        known |= {_plain(p) for prompts in (*learn_prompts(), *tune_prompts()) for p in prompts}
     for mechanism in MECHANISMS:
         for record in run.stage("screen").records(mechanism):
             known |= {_plain(m.content) for m in (record.messages or record.chosen or ()) if m.role == "user"}

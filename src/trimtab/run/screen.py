@@ -16,11 +16,9 @@ def screen(
     records: Sequence[Record], held_out: Iterable[Case]
 ) -> tuple[list[Record], list[tuple[Record, str]]]:
     """Return the records that are kept, and the others with the reason of each."""
-    cases = [c.text for c in held_out]
-    grams = {g for text in cases for g in _grams(text)}
     # Wrappings are shared by design: what is compared is what remains without text that many cases share.
-    common = Counter(g for text in cases for g in _grams(text))
-    grams = {g for g in grams if common[g] < 3}
+    common = Counter(g for case in held_out for g in {g for text in _said(case) for g in _grams(text)})
+    grams = {g for g, cases in common.items() if cases < 3}
     kept: list[Record] = []
     dropped: list[tuple[Record, str]] = []
     seen: set[str] = set()
@@ -42,11 +40,17 @@ def _why_not(record: Record, grams: set[tuple[str, ...]], seen: set[str]) -> str
         return "a text is empty"
     if sum(map(len, texts)) > LONGEST:
         return f"longer than {LONGEST} characters"
-    if record.kind == "preference" and texts[-1] == texts[-2]:
-        return "chosen and rejected are the same"
+    if record.kind in ("preference", "pair") and texts[-1] == texts[-2]:
+        return "both texts are the same" if record.kind == "pair" else "chosen and rejected are the same"
     if record.source != "human" and any(g in grams for t in texts for g in _grams(t)):
         return "shares eight words in a row with a held-out case"
     return ""
+
+
+def _said(case: Case) -> list[str]:
+    """Return every text of a case that a record could give away."""
+    more = (getattr(case, name, "") for name in ("text_b", "chosen", "rejected"))
+    return [t for t in (case.text, *more) if t]
 
 
 def _texts(record: Record) -> list[str]:

@@ -56,8 +56,9 @@ def choose(points: Sequence[tuple[float, float, float]], limit: float, *, relati
     """Choose among (strength, effect, cost), the first being strength 0, by `RULE`."""
     base = points[0][2]
     allowed = base * (1 + limit) if relative else base + limit
-    within = [p for p in points[1:] if p[2] <= allowed]
-    return min(within, key=lambda p: (p[1], p[0]))[0] if within else points[1][0]
+    tried = points[1:]
+    within = [p for p in tried if p[2] <= allowed]
+    return min(within, key=lambda p: (p[1], p[0]))[0] if within else min(p[0] for p in tried)
 
 
 def _outcomes(  # noqa: PLR0917
