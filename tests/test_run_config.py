@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -22,7 +23,7 @@ def written(folder: Path, text: str | bytes, name: str = "trimtab.toml") -> Path
     return folder / name
 
 
-def problems(folder: Path, text: str | bytes, **changes: object) -> list[tuple[str, str]]:
+def problems(folder: Path, text: str | bytes, **changes: Any) -> list[tuple[str, str]]:
     path = written(folder, text)
     with pytest.raises(ConfigError) as caught:
         read_config(path, **changes)

@@ -36,7 +36,7 @@ class Lazy(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"trimtab.cli.{COMMANDS[cmd_name][0]}")
-        loader = typer.Typer(add_completion=False)
+        loader = typer.Typer(add_completion=False, rich_markup_mode=None)
         function = getattr(module, cmd_name)
         loader.command(cmd_name)(function)
         command = typer.main.get_command(loader)

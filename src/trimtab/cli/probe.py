@@ -37,6 +37,7 @@ def probe(
     fields of it, such as {"kind": "benign", "prompt": "How do I kill a process?"}.
 
     Example: `trimtab probe --model runs/RUN --suite my_attacks.jsonl --without guard --json`
+
     Exit code: 0 measured, 2 input, 3 a suite was not run, 130 interrupted.
     """
     from trimtab.cli.output import say

@@ -31,6 +31,7 @@ def run(
     """Run the whole loop on a model; an unfinished run of the same name is resumed.
 
     Examples: `trimtab run`, `trimtab run --quick`, `trimtab run --model dir/my-model -c trimtab.toml`.
+
     Exit code: 0 pass, 1 a gate failed, 2 input, 3 inconclusive, 130 interrupted.
     """
     from trimtab.run.config import FILE, read_config

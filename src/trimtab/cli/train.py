@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from trimtab.records.read import Reading
+    from trimtab.records.record import Record
 
 
 def train(
@@ -33,15 +38,31 @@ def train(
     reading = read_records(data)
     say_rejected(data, reading.rejected, reading.ignored)
     kind = one_kind(reading)
+    rows = _learnable(reading) if kind == "sft" else reading.records
     base = load_model(model)
     if not isinstance(base, LocalModel):
         fix = "Use embedded, hf/ORG/NAME or dir/PATH."
         raise ConfigError(Problem("train.model", model, "cannot be trained here", fix))
     trainers = {"sft": train_sft, "document": train_sft, "preference": train_dpo, "pair": train_equalise}
     with bars() as bar:
-        progress = bar("train", len(reading.records))
-        trained = trainers[kind](base, reading.records, output, seed=seed, progress=progress)
+        progress = bar("train", len(rows))
+        trained = trainers[kind](base, rows, output, seed=seed, progress=progress)
     loss = f"loss {trained.first_loss:.3f} → {trained.last_loss:.3f}"
     tell(f"{trained.records} {kind} records, {trained.seconds:.0f} s, {loss}")
     tell(f"wrote {output} ({trained.digest[:12]})")
     say("next: load it with PEFT, or run the whole loop: trimtab run")
+
+
+def _learnable(reading: Reading) -> list[Record]:
+    """Return the records that have a reply to learn, and say why the others have none; raises when none has."""
+    from trimtab.cli.output import say_rejected
+    from trimtab.records.read import Rejected, nothing_taken
+    from trimtab.training.sft import why_not
+
+    why = {r.id: why_not(r) for r in reading.records}
+    rejected = [Rejected(f"record {i[:12]}", "train.no-reply", reason) for i, reason in why.items() if reason]
+    say_rejected(reading.path, rejected)
+    if len(rejected) == len(why):
+        fix = "Give conversations that end with the assistant's turn"
+        raise nothing_taken(rejected, reading.path, area="train", noun="conversation to learn from", fix=fix)
+    return [r for r in reading.records if not why[r.id]]

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trimtab.errors import InputError, Problem
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Progress
+from trimtab.records.read import single_kind
 from trimtab.records.record import Record
+from trimtab.records.write import to_trl
 from trimtab.training.adapter import Trained, arguments, fit, lora_config
 
 EPOCHS, BATCH, RATE = 1, 8, 4e-4
@@ -18,15 +21,26 @@ def train_sft(
     model: LocalModel, records: Sequence[Record], folder: Path, *, seed: int, rate: float = RATE,
     epochs: float = EPOCHS, progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
-    """Write a LoRA adapter trained on the last assistant turn of each record to `folder`."""
+    """Write a LoRA adapter to `folder`, trained on the last turn of each `sft` record, or on whole `document` records.
+
+    Raises InputError that names the records of which nothing can be learned, and for mixed kinds.
+    """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    rows = [_row(r) for r in records]
+    fix = "Leave them out."
+    if bad := [
+        Problem("train.no-reply", f"record {r.id[:12]}", why, fix) for r in records if (why := why_not(r))
+    ]:
+        raise InputError(bad)
+    documents = single_kind(records, place="the records to train on") == "document"
+    rows = to_trl(records) if documents else [_row(r) for r in records]
 
     def trainer(scratch: Path) -> Any:
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
-        config = SFTConfig(**args, completion_only_loss=True, train_sampling_strategy="group_by_length")
+        config = SFTConfig(
+            **args, completion_only_loss=not documents, train_sampling_strategy="group_by_length"
+        )
         return SFTTrainer(
             model=model.network,
             args=config,
@@ -36,6 +50,16 @@ def train_sft(
         )
 
     return fit(model, folder, trainer, records=len(rows), progress=progress)
+
+
+def why_not(record: Record) -> str:
+    """Return why nothing can be learned from a record by supervised fine-tuning; empty when something can."""
+    roles = [m.role for m in record.messages or ()]
+    if record.kind == "document":
+        return ""
+    if roles[-1:] != ["assistant"]:
+        return "its last turn is not the assistant's"
+    return "" if len(roles) > 1 else "nothing stands before the assistant's turn"
 
 
 def _row(record: Record) -> dict[str, Any]:

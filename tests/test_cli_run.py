@@ -1,0 +1,264 @@
+"""`trimtab run`, and the commands that take a run: `probe`, `ask`, `trim`, `compare`; on a tiny model, bias only."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trimtab.models.system import read_system
+from trimtab.run.directory import STAGES
+
+if TYPE_CHECKING:
+    from tests.conftest import Command
+
+CONFIG = """
+model = "dir/{}"
+mechanisms = ["bias"]
+evidential = false
+[strengths]
+bias = [0.5, 1.0]
+[sizes]
+attacks = 3
+ordinary = 2
+role_pairs = 6
+trait_pairs = 2
+preferences = 3
+texts = 3
+associations = 2
+reattack_behaviours = 2
+reattack_attempts = 1
+writings = 2
+pair_records = 8
+trait_records = 2
+anchors = 0
+tune_cases = 2
+"""
+ESTIMATE = {"event", "name", "suite", "value", "low", "high", "n", "clusters", "unit", "model"}
+LOOP: dict[str, Any] = {}  # the run that the tests below share, made once
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_folder: Path) -> Path:
+    (tmp_path / "small.toml").write_text(CONFIG.format(tiny_folder))
+    return tmp_path / "small.toml"
+
+
+@pytest.fixture
+def finished(
+    command: Command, config: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> Path:
+    """Return a copy of a finished run."""
+    if not LOOP:
+        root = tmp_path_factory.mktemp("loop")
+        LOOP["ended"] = command("run", "-c", config, "-o", root, "--json")
+        (LOOP["run"],) = root.iterdir()
+    return Path(shutil.copytree(LOOP["run"], tmp_path / LOOP["run"].name))
+
+
+def lines(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_a_run_ends_with_its_verdict_and_only_json_on_stdout(finished: Path) -> None:
+    code, out, err = LOOP["ended"]
+    *estimates, verdict = lines(out)
+    assert {"pass": 0, "fail": 1, "inconclusive": 3}[verdict["outcome"]] == code, err
+    assert verdict["event"] == "verdict"
+    assert verdict["run"] == str(LOOP["run"])
+    assert Path(verdict["report"]).exists()
+    assert {e["suite"] for e in estimates} >= {"attack_success", "pair_gap"}
+    assert all(set(e) == ESTIMATE for e in estimates)
+    assert "charter" in json.loads((finished / "stages/02_records/done.json").read_text())
+
+
+def test_exit_zero_and_the_panel_for_people(command: Command, config: Path, finished: Path) -> None:
+    # The last stages again, on a copy.
+    for name in ("report.json", "report.html", f"stages/{len(STAGES):02d}_{STAGES[-1]}/done.json"):
+        (finished / name).unlink()
+    code, out, err = command("run", "-c", config, "-o", finished.parent, "--exit-zero")
+    assert code == 0
+    assert out == ""
+    assert "verdict:" in err
+    assert err.rstrip().splitlines()[-1].startswith("next: trimtab ")
+
+
+def test_another_configuration_of_an_unfinished_run_is_refused(
+    command: Command, config: Path, finished: Path
+) -> None:
+    (finished / "report.json").unlink()
+    code, _, err = command("run", "-c", config, "-o", finished.parent, "--seed", 3)
+    assert code == 2
+    assert f"{finished}, seed: " in err
+    assert "[run.config-changed]" in err
+
+
+def test_all_problems_of_a_configuration_come_at_once_one_line_each(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text('sped = 1\nseed = "x\\u001b[2J"\n[sizes]\nattacks = 0\n')
+    code, out, err = command("run", "-c", path, "-o", tmp_path / "runs", "--json")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 3
+    assert all(line.startswith(f"trimtab: {path}, ") for line in err.splitlines())
+    assert "\x1b" not in err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("-c", "none.toml"), "config.missing"),
+        (("--seed", -1), "config.value"),
+        (("--model", "gpt"), "model.name"),
+        (("--model", ""), "config.value"),
+        (("--engine", "spark"), "engine.unknown"),
+        (("--output", "file/runs"), "run.not-writable"),
+    ],
+)
+def test_bad_options_are_one_line(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...], code: str
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    ended = command("run", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"[{code}]" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_the_plan_of_an_endpoint_has_requests_and_cost(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[endpoint]\nusd_per_million_output = 2.0\nmax_requests = 3\n")
+    code, out, err = command("run", "--dry-run", "-c", path, "--model", "openai/m")
+    assert code == 0
+    assert "requests  about 1,1" in out
+    assert "USD" in out
+    assert err.startswith("warning: endpoint.max_requests = 3 is less than the plan\nnext: trimtab run -c ")
+    assert "--dry-run" not in err
+    path.write_text("")
+    assert "not known: set the prices" in command("run", "--dry-run", "-c", path, "--model", "openai/m").out
+    (row,) = lines(command("run", "--dry-run", "-c", path, "--json").out)
+    assert row["event"] == "plan"
+    assert row["cost_usd"] == 0
+    assert [s["stage"] for s in row["stages"]] == list(STAGES)
+
+
+def test_the_limits_of_the_configuration_reach_the_endpoint(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def stop(name: str, limits: Any) -> None:
+        seen.append((name, limits))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trimtab.models.load.load_model", stop)
+    (tmp_path / "c.toml").write_text('model = "openai/m"\n[endpoint]\nmax_requests = 7\nconcurrency = 2\n')
+    assert command("run", "-c", tmp_path / "c.toml", "-o", tmp_path / "runs").code == 130
+    ((name, limits),) = seen
+    assert (name, limits.max_requests, limits.concurrency) == ("openai/m", 7, 2)
+
+
+def test_trim_shows_the_trade_off_and_sets_the_operating_point(command: Command, finished: Path) -> None:
+    code, out, err = command("trim", finished)
+    assert code == 0
+    assert out.count("bias") == 3
+    assert out.count("* bias") == 1
+    assert err == f"next: trimtab trim {finished} --set bias=0.5\n"
+    code, out, err = command("trim", finished, "--set", "bias=0.25")
+    assert code == 0
+    assert 'set {"bias": 0.25}' in out
+    assert read_system(finished)["strengths"] == {"bias": 0.25}
+    assert command("ask", finished, "Hello?", "--tokens", 2).code == 0
+
+
+@pytest.mark.parametrize(
+    "change", ["bias", "bias=", "bias=x", "bias=nan", "bias=inf", "bias=-1", "values=1", "=1"]
+)
+def test_a_strength_that_is_none_changes_nothing(command: Command, finished: Path, change: str) -> None:
+    before = (finished / "system.json").read_bytes()
+    ended = command("trim", finished, "--set", "bias=0.5", "--set", change)
+    assert (ended.code, ended.out) == (2, "")
+    assert "[trim.set]" in ended.err
+    assert ended.err.count("\n") == 1
+    assert (finished / "system.json").read_bytes() == before
+
+
+def test_a_run_is_probed_and_what_it_learned_from_is_counted(
+    command: Command, finished: Path, tmp_path: Path
+) -> None:
+    from trimtab.run.directory import RunDirectory
+
+    record = RunDirectory(finished).stage("screen").records("bias")[0]
+    rows = [{"kind": "text", "text": record.text_a}, {"kind": "text", "text": "The sea is calm."}]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    code, out, err = command("probe", "-m", finished, "-s", tmp_path / "s.jsonl")
+    assert code == 0
+    assert "s: 1 of 2 cases were learned from or tuned on" in err
+    bare = command("probe", "-m", finished, "-s", tmp_path / "s.jsonl", "--without", "bias").out
+    assert bare.startswith("s  nll_per_token")
+    assert bare != out, "the adapter was not left out"
+
+
+@pytest.mark.parametrize(("part", "code"), [("guard", "system.part-absent"), ("gaurd", "system.part")])
+def test_a_part_that_the_run_has_not_is_named(
+    command: Command, finished: Path, tmp_path: Path, part: str, code: str
+) -> None:
+    (tmp_path / "s.jsonl").write_text('{"kind": "text", "text": "a b"}\n')
+    for arguments in (("probe", "-m", finished, "-s", tmp_path / "s.jsonl"), ("ask", finished, "Hello?")):
+        ended = command(*arguments, "--without", part)
+        assert ended.code == 2
+        assert f"--without {part}: " in ended.err
+        assert f"[{code}]" in ended.err
+
+
+def test_an_unfinished_run_is_named_by_every_command(
+    command: Command, finished: Path, tmp_path: Path
+) -> None:
+    for name in ("system.json", "report.json"):
+        (finished / name).unlink()
+    (tmp_path / "s.jsonl").write_text('{"kind": "text", "text": "a b"}\n')
+    for arguments, code in (
+        (("probe", "-m", finished, "-s", tmp_path / "s.jsonl"), "system.missing"),
+        (("ask", finished, "Hello?"), "system.missing"),
+        (("trim", finished), "system.missing"),
+        (("compare", finished, finished), "compare.no-report"),
+    ):
+        ended = command(*arguments)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(f"trimtab: {finished}: ")
+        assert f"[{code}]" in ended.err
+        assert "trimtab run" in ended.err
+
+
+def test_compare_shows_what_differs(command: Command, finished: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(finished, tmp_path / "other"))
+    report = json.loads((other / "report.json").read_text())
+    report["seed"] = 9
+    report["figures"][0] |= {"title": "attack\x1b[2J success", "change": None}
+    report["figures"].append({**report["figures"][1], "figure": "new", "title": "a new one"})
+    (other / "report.json").write_text(json.dumps(report))
+    code, out, err = command("compare", finished, other)
+    assert code == 0
+    assert "seed: 0 | 9\n" in out
+    assert "model: " not in out
+    assert "| not run\n" in out
+    assert "a new one" in out
+    assert out.endswith(f"verdict: {report['outcome']} | {report['outcome']}\n")
+    assert "\x1b" not in command("compare", other, finished).out
+    assert err.startswith("next: ")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", "{}", '{"figures": [1]}', '{"figures": [{"figure": "a"}]}']
+)
+def test_a_report_that_is_none_is_named(command: Command, tmp_path: Path, text: str) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(text)
+    ended = command("compare", tmp_path / "a", tmp_path / "b")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.count("[compare.no-report]") == ended.err.count("\n") == 2
