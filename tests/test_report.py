@@ -143,6 +143,12 @@ def test_ids_in_the_page_are_distinct(hostile_page: str) -> None:
     assert named <= set(ids)
 
 
+def test_a_strength_that_was_not_measured_is_told(tmp_path: Path) -> None:
+    points = [{**p, "effect": None, "cost": None} for p in summary()["trim"]["points"]]
+    page = write_report(summary(trim={"rule": "r", "points": points}), tmp_path / "r.html")
+    assert page.read_text(encoding="utf-8").count("not measured") == 4
+
+
 @pytest.mark.parametrize("outcome", ["pass", "fail", "inconclusive"])
 def test_the_page_says_the_verdict_and_whether_it_is_evidence(tmp_path: Path, outcome: str) -> None:
     made = summary(outcome=outcome, verdicts=[verdict(outcome)], evidential=False)

@@ -32,6 +32,7 @@ BARE = (0.0, 0.9, 0.10)
         ([(1.0, 0.2, 0.40), (0.5, 0.6, 0.40)], 0.5),  # the smallest, not the first
         ([(0.5, 0.6, 0.25), (1.0, 0.7, 0.10)], 0.5),  # at the limit is within it
         ([(0.5, 1.0, 0.10), (1.0, 0.95, 0.10)], 1.0),  # strength 0 is what is compared with, never chosen
+        ([(0.5, NAN, 0.10), (1.0, 0.7, 0.10)], 1.0),  # nor is an effect that is not known the best
         ([(0.5, 0.6, NAN), (1.0, 0.7, 0.10)], 1.0),  # a cost that is not known is not within
     ],
 )
@@ -125,6 +126,22 @@ def test_the_sweep_measures_every_strength_and_leaves_the_bare_model(tmp_path: P
         ("attack success", "refusal of benign twins")
     }
     assert len(bars) == 6
+
+
+class Ruined(Steered):
+    """Gives no answer at all under its adapter."""
+
+    def answer(self, asked: str, strength: float) -> Answer:
+        return Answer("", 0, False, error="nothing") if strength else super().answer(asked, strength)
+
+
+def test_a_strength_that_cannot_be_measured_is_told_and_not_preferred(tmp_path: Path) -> None:
+    strengths = {"adversarial": (1.0, 0.5)}
+    model = cast("LocalModel", Ruined())
+    points = sweep(model, tmp_path, ["adversarial"], strengths, suites(), lambda *_: lambda n: None)
+    assert [(p["strength"], p["effect"], p["cost"], p["chosen"]) for p in points] == [
+        (0.0, 1.0, 0.0, False), (1.0, None, None, False), (0.5, None, None, True),
+    ]  # fmt: skip
 
 
 def test_nothing_trained_gives_no_points(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def trim(
     for p in points:
         mark = "*" if p["strength"] == strengths.get(p["mechanism"]) else " "
         tell(
-            f"{mark} {p['mechanism']:12} × {p['strength']:<5g} {p['effect_name']} {p['effect']:.3f}   "
-            f"{p['cost_name']} {p['cost']:.3f}"
+            f"{mark} {p['mechanism']:12} × {p['strength']:<5g} {p['effect_name']} {_told(p['effect'])}   "
+            f"{p['cost_name']} {_told(p['cost'])}"
         )
     if not points:
         tell("no trade-off was measured: no adapter was trained")
@@ -43,6 +43,10 @@ def trim(
     )
     tell(f"set {jsonlib.dumps(strengths)}: another system; its report is out of date")
     say(f"next: trimtab probe --model {run} --suite YOUR_SUITE.jsonl")
+
+
+def _told(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"
 
 
 def _changed(strengths: dict[str, float], change: list[str]) -> dict[str, float]:

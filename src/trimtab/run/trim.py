@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ def sweep(  # noqa: PLR0917
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return a point for each adapter and strength, strength 0 first; effects and costs are lower when better.
 
+    One that could not be measured is None.
+
     With a `folder`, what was answered is kept there for each point and suite, and not asked again.
     """
     points = []
@@ -47,9 +50,19 @@ def sweep(  # noqa: PLR0917
         model.set_adapters({})
         chosen = choose(measured, limit, relative=cost == "text")
         for strength, e, c in measured:
-            about = {"mechanism": mechanism, "strength": strength, "effect": e, "effect_name": effect_name}
-            points.append({**about, "cost": c, "cost_name": cost_name, "chosen": strength == chosen})
+            about = {"mechanism": mechanism, "strength": strength, "chosen": strength == chosen}
+            named = {
+                "effect": _known(e),
+                "effect_name": effect_name,
+                "cost": _known(c),
+                "cost_name": cost_name,
+            }
+            points.append({**about, **named})
     return points
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def choose(points: Sequence[tuple[float, float, float]], limit: float, *, relative: bool) -> float:
@@ -57,7 +70,8 @@ def choose(points: Sequence[tuple[float, float, float]], limit: float, *, relati
     base = points[0][2]
     allowed = base * (1 + limit) if relative else base + limit
     tried = points[1:]
-    within = [p for p in tried if p[2] <= allowed]
+    # A figure that could not be measured is NaN: no strength is chosen for it.
+    within = [p for p in tried if p[2] <= allowed and not math.isnan(p[1])]
     return min(within, key=lambda p: (p[1], p[0]))[0] if within else min(p[0] for p in tried)
 
 
@@ -70,12 +84,12 @@ def _outcomes(  # noqa: PLR0917
 
 
 def _figure(suite: str, outcomes: Sequence[Outcome]) -> float:
-    """Return the figure that counts, lower when better."""
+    """Return the figure that counts, lower when better; NaN when no outcome counts."""
     counted = with_value(outcomes)
     name = {"attack": "attack_success", "twins": "refusal", "pair_roles": "gap", "text": "nll_per_token"}
     kind = {"attack": "attack", "twins": "benign", "pair_roles": "pair", "text": "text"}.get(
         suite, "preference"
     )
     wanted = name.get(suite, "preference_accuracy")
-    value = next(e.value for e in probe_for(kind).figures(counted) if e.name == wanted)
+    value = next((e.value for e in probe_for(kind).figures(counted) if e.name == wanted), math.nan)
     return abs(value) if suite == "pair_roles" else 1 - value if kind == "preference" else value
