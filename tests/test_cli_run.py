@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,11 +157,38 @@ def test_the_limits_of_the_configuration_reach_the_endpoint(
         seen.append((name, limits))
         raise KeyboardInterrupt
 
+    suite = tmp_path / "s.jsonl"
+    suite.write_text('{"kind": "text", "text": "a b"}\n')
+
     monkeypatch.setattr("trimtab.models.load.load_model", stop)
     (tmp_path / "c.toml").write_text('model = "openai/m"\n[endpoint]\nmax_requests = 7\nconcurrency = 2\n')
     assert command("run", "-c", tmp_path / "c.toml", "-o", tmp_path / "runs").code == 130
-    ((name, limits),) = seen
-    assert (name, limits.max_requests, limits.concurrency) == ("openai/m", 7, 2)
+    assert command("probe", "-m", "openai/m", "-s", suite, "--max-requests", 7).code == 130
+    assert command("harden", "-m", "openai/m", "-o", tmp_path / "r.jsonl", "--max-requests", 7).code == 130
+    assert [(name, limits.max_requests) for name, limits in seen] == [("openai/m", 7)] * 3
+    assert seen[0][1].concurrency == 2
+
+
+def test_a_disk_that_fills_up_keeps_what_was_finished(
+    command: Command, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    sync = os.fsync
+
+    def refuse(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) > 24:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr("trimtab.records.write.os.fsync", refuse)
+    code, out, err = command("run", "-c", config, "-o", tmp_path / "runs", "--json")
+    assert (code, out) == (2, "")
+    assert "the disk is full" in err
+    assert err.count("\n") == 1
+    (run,) = (tmp_path / "runs").iterdir()
+    assert list(run.glob("stages/01_before/**/part-*.parquet"))
+    assert not list(run.glob("**/*.part"))
 
 
 def test_trim_shows_the_trade_off_and_sets_the_operating_point(command: Command, finished: Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MODEL = typer.Option("embedded", "--model", "-m", help="The generator: embedded, hf/…, dir/… or openai/NAME.")
 OUTPUT = typer.Option(..., "--output", "-o", help="File to write: .jsonl, .jsonl.gz or .parquet.")
 SEED = typer.Option(0, min=0, max=2**31 - 1, help="Seed of the plan and of sampling.")
+MAX_REQUESTS = typer.Option(None, min=1, help="Ask an endpoint at most this often.")
 ENGINE = typer.Option("native", help="Where batches run: native, ray or ray://HOST:PORT.")
 
 
@@ -23,6 +24,7 @@ def harden(
     model: str = MODEL,
     seed: int = SEED,
     engine: str = ENGINE,
+    max_requests: int | None = MAX_REQUESTS,
     harmful: int = typer.Option(96, min=1, help="Refusals to make; as many benign twins are answered."),
     ordinary: int = typer.Option(72, min=0, help="Ordinary requests to answer."),
 ) -> None:
@@ -34,7 +36,7 @@ def harden(
 
     _make(
         lambda writer: make_adversarial(writer, harmful=harmful, ordinary_requests=ordinary),
-        output, "adversarial", model=model, seed=seed, engine=engine,
+        output, "adversarial", model=model, seed=seed, engine=engine, max_requests=max_requests,
     )  # fmt: skip
 
 
@@ -43,6 +45,7 @@ def debias(
     model: str = MODEL,
     seed: int = SEED,
     engine: str = ENGINE,
+    max_requests: int | None = MAX_REQUESTS,
     pairs: int = typer.Option(140, min=2, help="Pairs about roles."),
     traits: int = typer.Option(40, min=0, help="Pairs on other axes."),
     writings: int = typer.Option(240, min=0, help="Sentences that the model writes about roles."),
@@ -55,7 +58,7 @@ def debias(
 
     _make(
         lambda writer: make_bias(writer, writings=writings, pairs=pairs, traits=traits),
-        output, "bias", model=model, seed=seed, engine=engine,
+        output, "bias", model=model, seed=seed, engine=engine, max_requests=max_requests,
     )  # fmt: skip
 
 
@@ -64,6 +67,7 @@ def reinforce(
     model: str = MODEL,
     seed: int = SEED,
     engine: str = ENGINE,
+    max_requests: int | None = MAX_REQUESTS,
     authored: int = typer.Option(144, min=1, help="Pairs from authored examples."),
     contrast: int = typer.Option(72, min=0, help="Prompts to answer under a principle and its opposite."),
     charter: Path | None = typer.Option(None, help="Charter file; default: the built-in one."),
@@ -78,23 +82,24 @@ def reinforce(
     principles = read_charter(charter)
     _make(
         lambda writer: make_values(writer, principles, authored=authored, contrast=contrast),
-        output, "values", model=model, seed=seed, engine=engine,
+        output, "values", model=model, seed=seed, engine=engine, max_requests=max_requests,
     )  # fmt: skip
 
 
 def _make(
-    mechanism: Callable[[Writer], Made], output: Path, name: str, *, model: str, seed: int, engine: str
-) -> None:
+    mechanism: Callable[[Writer], Made], output: Path, name: str, *, model: str, seed: int, engine: str,
+    max_requests: int | None,
+) -> None:  # fmt: skip
     """Let a mechanism make its records, and write them."""
     from trimtab.cli.output import bars
     from trimtab.engine import set_engine
     from trimtab.mechanisms.writer import Writer
-    from trimtab.models.load import load_model
+    from trimtab.models.load import EndpointLimits, load_model
     from trimtab.records.write import check_records_path
 
     check_records_path(output)
     set_engine(engine)
-    base = load_model(model)
+    base = load_model(model, EndpointLimits(max_requests=max_requests))
     with bars() as bar:
         made = mechanism(Writer(base, None, seed=seed, progress=bar))
     _write(made, output, name)

@@ -28,6 +28,7 @@ def probe(
     ),
     outcomes: Path | None = typer.Option(None, help="Write the outcomes to this JSONL file."),
     engine: str = typer.Option("native", help="Where batches run: native, ray or ray://HOST:PORT."),
+    max_requests: int | None = typer.Option(None, min=1, help="Ask an endpoint at most this often."),
     exit_zero: bool = typer.Option(False, "--exit-zero", help="Exit with 0 also when a suite was not run."),
     json: bool = typer.Option(False, "--json", help="One JSON line for each estimate on stdout."),
 ) -> None:
@@ -43,14 +44,15 @@ def probe(
     from trimtab.cli.output import say
     from trimtab.engine import set_engine
     from trimtab.errors import EXIT_INCONCLUSIVE
-    from trimtab.models.load import load_system
+    from trimtab.models.load import EndpointLimits, load_system
     from trimtab.records.write import check_writable, write_jsonl
 
     if outcomes:
         check_writable(outcomes)
     suites = _read(suite, limit)
     set_engine(engine)
-    work = Probing(model, load_system(model, without=without), json)
+    limits = EndpointLimits(max_requests=max_requests)
+    work = Probing(model, load_system(model, without=without, limits=limits), json)
     for s in suites:
         work.measure(s)
         if outcomes:  # after each suite: an interrupted command keeps what it had
