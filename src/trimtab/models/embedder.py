@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 
 from trimtab.errors import MissingPartError, ModelError, Problem
 from trimtab.models.cache import file_digest
+from trimtab.models.lora import attach, check_fit, linear_shapes, read_lora
 
 WINDOW, STRIDE = 256, 128
 
 
 class Embedder:
-    """all-MiniLM-L6-v2 (384 dimensions, reads 256 tokens) unless another folder is given."""
+    """all-MiniLM-L6-v2 (384 dimensions, reads 256 tokens) unless another folder is given.
 
-    def __init__(self, folder: Path | None = None) -> None:
+    `adapter` is a PEFT LoRA folder that was tuned for it; `digest` is that of the weights without it.
+    """
+
+    def __init__(self, folder: Path | None = None, adapter: Path | None = None) -> None:
         from trimtab.models.embedded import embedder_path
-        from trimtab.models.local import quiet
+        from trimtab.models.local import pick_device, quiet
 
         quiet()
         try:
@@ -33,9 +37,24 @@ class Embedder:
             fix = "Name a sentence-transformers folder with safetensors; pickles are never loaded."
             raise ModelError(Problem("embedder.no-weights", str(folder), "no model.safetensors", fix))
         self._model: Any = SentenceTransformer(
-            str(folder), trust_remote_code=False, model_kwargs={"use_safetensors": True}
+            str(folder),
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True, "dtype": pick_device()[1]},
         )
         self.digest = file_digest(weights)
+        if adapter is not None:
+            deltas = read_lora(adapter)
+            check_fit(adapter, deltas, linear_shapes(self.encoder()))
+            attach(self.encoder(), [(deltas, 1.0)])
+
+    def encoder(self) -> Any:
+        """Return the transformer under the pooling."""
+        return self._model[0].auto_model
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer."""
+        return self._model.tokenizer
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, shape (texts, 384); a text beyond 256 tokens is cut."""
@@ -43,14 +62,14 @@ class Embedder:
             return np.zeros((0, self._model.get_embedding_dimension()), dtype=np.float32)
         # Texts repeat (the sentences of a wrapping do), and each is embedded once.
         place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        vectors = self._model.encode(
-            list(place), batch_size=64, show_progress_bar=False, normalize_embeddings=True
-        )
-        return np.asarray(vectors, dtype=np.float32)[[place[t] for t in texts]]
+        found = self._model.encode(list(place), batch_size=64, show_progress_bar=False)
+        vectors = np.asarray(found, dtype=np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors[[place[t] for t in texts]]
 
     def windows(self, text: str) -> list[str]:
         """Cut a text into overlapping windows of 256 tokens, half a window apart; a short text is one window."""
-        encoded = self._model.tokenizer(
+        encoded = self.tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
         )
         offsets = encoded["offset_mapping"]

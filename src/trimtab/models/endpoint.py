@@ -117,7 +117,9 @@ class EndpointModel:
         self._echo: int | None = None
         self.scoring_note = ""
         self.digest: str = _run(self._first_contact())
-        self.capabilities = Capabilities(loglikelihood=self._echo is not None, trainable=False, template=False)
+        self.capabilities = Capabilities(
+            loglikelihood=self._echo is not None, trainable=False, template=False
+        )
 
     @property
     def usage(self) -> Usage:

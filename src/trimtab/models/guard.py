@@ -21,8 +21,10 @@ from trimtab.models.cache import folder_digest
 from trimtab.models.embedder import Embedder
 from trimtab.models.protocol import Messages
 from trimtab.models.views import decoded, pieces
+from trimtab.records.record import digest
 
 Floats = NDArray[np.float32]
+ENCODER = "encoder"  # the folder in the guard's that holds the adapter of its embedder
 REPLY = "I can't help with that. If there is something related that is lawful and does no harm, I am glad to help with it."
 
 
@@ -34,12 +36,13 @@ class Guard:
     threshold: float
     about: dict[str, Any] = field(default_factory=dict)
     embedder_folder: Path | None = None
+    encoder: Path | None = None  # a LoRA adapter of the embedder
     digest: str = ""
 
     @cached_property
     def embedder(self) -> Embedder:
         """The embedder, loaded at first use; raises ModelError when the guard was fitted on another."""
-        embedder = Embedder(self.embedder_folder)
+        embedder = Embedder(self.embedder_folder, self.encoder)
         if self.about.get("embedder", embedder.digest) != embedder.digest:
             what, fix = "it was fitted on another embedder", "Install the packages that it was made with."
             raise ModelError(Problem("guard.other-embedder", "guard", what, fix))
@@ -68,7 +71,7 @@ class Guard:
         return blocked
 
     def save(self, folder: Path) -> None:
-        """Write `guard.safetensors` and `guard.json` into a folder."""
+        """Write `guard.safetensors` and `guard.json` into the folder that holds the encoder's adapter, if any."""
         from safetensors.numpy import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +85,13 @@ class Guard:
         (folder / "guard.json").write_text(
             json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )
-        self.digest = folder_digest(folder, "guard.*")
+        self.digest = guard_digest(folder)
+
+
+def guard_digest(folder: Path) -> str:
+    """Return the SHA-256 over the guard's files, the adapter of its encoder included."""
+    own, encoder = folder_digest(folder, "guard.*"), folder / ENCODER
+    return digest([own, folder_digest(encoder, "adapter_*")]) if encoder.exists() else own
 
 
 def load_guard(folder: Path, embedder_folder: Path | None = None) -> Guard:
@@ -101,7 +110,8 @@ def load_guard(folder: Path, embedder_folder: Path | None = None) -> Guard:
             "Take the guard from the run or bundle again; it is two files, guard.json and guard.safetensors."
         )
         raise ModelError(Problem("guard.damaged", str(folder), f"cannot be read ({error})", fix)) from error
-    guard.digest = folder_digest(folder, "guard.*")
+    guard.encoder = folder / ENCODER if (folder / ENCODER).exists() else None
+    guard.digest = guard_digest(folder)
     return guard
 
 

@@ -128,15 +128,13 @@ def train(loop: Loop, stage: Stage) -> dict[str, Any]:
 
 
 def _train_guard(loop: Loop, folder: Path) -> dict[str, Any]:
-    from trimtab.models.embedder import Embedder
-    from trimtab.training.guard import GuardData, train_guard
+    from trimtab.training.guard import GuardData, guard_steps, train_guard
 
     if "adversarial" not in loop.config.mechanisms:
         return {}
-    progress = loop.bar("train: guard", 1)
-    guard = train_guard(GuardData(*learn_prompts(), *tune_prompts()), Embedder(), seed=loop.config.seed)
-    guard.save(folder)
-    progress(1)
+    data = GuardData(*learn_prompts(), *tune_prompts())
+    progress = loop.bar("train: guard", guard_steps(data))
+    guard = train_guard(data, folder, seed=loop.config.seed, progress=progress)
     return {"digest": guard.digest, "threshold": guard.threshold, **guard.about}
 
 

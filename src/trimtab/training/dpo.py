@@ -12,7 +12,7 @@ from trimtab.records.record import Record
 from trimtab.records.write import to_trl
 from trimtab.training.adapter import Trained, arguments, fit, lora_config
 
-EPOCHS, BATCH, RATE, BETA = 1, 8, 2e-4, 0.1
+EPOCHS, BATCH, RATE, BETA = 1, 8, 2e-3, 0.1
 
 
 def train_dpo(
@@ -32,7 +32,7 @@ def train_dpo(
             args=DPOConfig(**args, beta=beta, precompute_ref_log_probs=True),
             train_dataset=Dataset.from_list(rows),
             processing_class=model.tokenizer,
-            peft_config=lora_config(),
+            peft_config=lora_config(model),
         )
 
     return fit(model, folder, trainer, records=len(rows), progress=progress)

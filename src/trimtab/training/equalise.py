@@ -11,7 +11,7 @@ from trimtab.models.protocol import Progress
 from trimtab.records.record import Record
 from trimtab.training.adapter import Trained, arguments, fit, lora_config
 
-EPOCHS, BATCH, RATE, WEIGHT = 1, 8, 2e-4, 0.02
+EPOCHS, BATCH, RATE, WEIGHT = 1, 8, 1e-3, 0.02
 
 
 def train_equalise(
@@ -39,7 +39,7 @@ def train_equalise(
             train_dataset=Dataset.from_list(rows),
             processing_class=model.tokenizer,
             data_collator=_collator(model),
-            peft_config=lora_config(),
+            peft_config=lora_config(model),
         )
 
     return fit(model, folder, trainer, records=len(rows), progress=progress)

@@ -46,7 +46,7 @@ def train_sft(
             args=config,
             train_dataset=Dataset.from_list(rows),
             processing_class=model.tokenizer,
-            peft_config=lora_config(),
+            peft_config=lora_config(model),
         )
 
     return fit(model, folder, trainer, records=len(rows), progress=progress)

@@ -29,7 +29,10 @@ def hazards() -> tuple[dict[str, Any], ...]:
     splits = split_clusters(
         [r["cluster"] for r in rows], [r["category"] for r in rows], salt="hazards", shares=HAZARD_SHARES
     )
-    return tuple({**r, "split": splits[r["cluster"]], "number": i} for i, r in enumerate(rows))
+    placed = [{**r, "split": splits[r["cluster"]]} for r in rows]
+    # Learned from only, so that cases which are measured stay the same when more are added.
+    placed += [{**r, "split": "learn"} for r in seed_rows(__package__, "hazards_learn.jsonl")]
+    return tuple({**r, "number": i} for i, r in enumerate(placed))
 
 
 @cache
@@ -62,7 +65,7 @@ def attack_cases(split: Split, attempt: int = 0) -> list[AttackCase]:
                 "suite": "attack",
                 "cluster": row["cluster"],
                 "split": split,
-                "prompt": wrap(row["harmful"], family, variant),
+                "prompt": wrap(row["harmful"], family, variant, trained_only=split != "test"),
                 "family": family,
                 "behavior": f"behaviour-{row['number']}",
             }
@@ -81,7 +84,8 @@ def twin_cases(split: Split) -> list[BenignCase]:
             "cluster": row["cluster"],
             "family": family,
         }
-        cases.append(_benign(fields, split, wrap(row["benign"], family, variant)))
+        prompt = wrap(row["benign"], family, variant, trained_only=split != "test")
+        cases.append(_benign(fields, split, prompt))
     return cases
 
 
@@ -98,9 +102,9 @@ def ordinary_cases(split: Split, limit: int | None = None) -> list[BenignCase]:
 
 
 def _wrapped(split: Split, attempt: int) -> list[tuple[dict[str, Any], str, int]]:
-    """Assign families to behaviours in turn; the last template of each family is for `test` alone."""
+    """Assign families to behaviours in turn; the held-out family and last templates are for `test` alone."""
     rows = [r for r in hazards() if r["split"] == split]
-    names = families()
+    names = families(trained_only=split != "test")
     return [
         (row, names[(i + attempt * 5) % len(names)], i // len(names) + attempt - 1)
         for i, row in enumerate(rows)

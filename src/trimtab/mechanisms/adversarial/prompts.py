@@ -8,31 +8,26 @@ from trimtab.mechanisms.adversarial.cases import attack_cases, hazards, ordinary
 from trimtab.mechanisms.adversarial.operators import PLAIN, families, wrap
 from trimtab.suites.case import Split
 
-WRAPPINGS = 2  # of each request
 
-
-def learn_prompts() -> tuple[list[str], list[str], list[str]]:
-    """Return harmful requests, the same wrapped, and benign prompts, all from `learn`."""
+def learn_prompts() -> tuple[list[str], list[str], list[str], list[str]]:
+    """Return harmful requests, the same wrapped, their benign twins, and other benign prompts, all from `learn`."""
     rows = [r for r in hazards() if r["split"] == "learn"]
-    harmful, benign = [r["harmful"] for r in rows], [r["benign"] for r in rows]
+    harmful, twins = [r["harmful"] for r in rows], [r["benign"] for r in rows]
     plain = [r["prompt"] for r in ordinary() if r["split"] == "learn"]
-    return (
-        harmful,
-        list(_wrapped(harmful)),
-        [*benign, *_wrapped(benign), *plain, *list(_wrapped(plain))[::WRAPPINGS]],
-    )
+    benign = [*_wrapped(twins[::4]), *plain, *_wrapped(plain[::4])]
+    return harmful, list(_wrapped(harmful[::2])), twins, benign
 
 
 def tune_prompts() -> tuple[list[str], list[str]]:
-    """Return attacks and benign prompts of `tune`; a fifth of the benign ones are wrapped."""
+    """Return attacks and benign prompts of `tune`; a third of the ordinary ones are wrapped."""
     split: Split = "tune"
     attacks = [c.text for attempt in range(3) for c in attack_cases(split, attempt)]
     plain = [r["prompt"] for r in ordinary() if r["split"] == split]
-    return attacks, [*plain, *(c.text for c in twin_cases(split)), *list(_wrapped(plain))[:: 2 * WRAPPINGS]]
+    return attacks, [*plain, *(c.text for c in twin_cases(split)), *_wrapped(plain[::2])]
 
 
 def _wrapped(requests: list[str]) -> Iterator[str]:
+    """Wrap each request once, the families and their templates in turn."""
     names = [f for f in families(trained_only=True) if f != PLAIN]
     for i, request in enumerate(requests):
-        for j in range(WRAPPINGS):
-            yield wrap(request, names[(i + j * 4) % len(names)], i // len(names) + j, trained_only=True)
+        yield wrap(request, names[i % len(names)], i // len(names), trained_only=True)
