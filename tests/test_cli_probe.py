@@ -163,7 +163,7 @@ GOOD = '{"kind": "text", "text": "a"}\n'
             "suite.mixed-kinds",
         ),
         ("s.jsonl", '{"kind": "text", "text": "\xe4"}'.encode("latin-1"), "records.not-utf8"),
-        ("s.jsonl.gz", gzip.compress(GOOD.encode())[:-9], "records."),
+        ("s.jsonl.gz", gzip.compress(GOOD.encode(), mtime=0)[:-9], "records."),
         ("s.parquet", b"PAR1 and no more", "records."),
         ("s.xlsx", b"x", "records.format"),
     ],

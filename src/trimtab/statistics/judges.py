@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from trimtab.statistics._clustered import numbers, same_length, shares, z_value
+from trimtab.statistics._clustered import numbers, same_length, z_value
 from trimtab.statistics.intervals import rate, wilson_cases
 
 if TYPE_CHECKING:
@@ -85,54 +85,3 @@ def _lang_reiczigel(judged: Estimate, sensitivity: Estimate, specificity: Estima
 
 def _cut(value: float) -> float:
     return min(1.0, max(0.0, value))
-
-
-def corrected_rate(
-    judged: ArrayLike, seen: ArrayLike, clusters: Sequence[str], sensitivity: Estimate, specificity: Estimate, *, name: str
-) -> Corrected:  # fmt: skip
-    """Correct a share of which the judge saw a part: a case that it did not see (a block) is a known zero.
-
-    `judged` and `seen` are 0 or 1, shape (n,). The share seen times the corrected rate among those seen; the
-    interval of the product squares and adds both (MOVER, Zou and Donner 2008). Raises `ValueError` on no cases.
-    """
-    calls, looked = shares(judged, name), shares(seen, f"{name} seen")
-    same_length(name, calls, looked, clusters)
-    whole = rate(looked, clusters, name=name)
-    inside = [i for i, found in enumerate(looked) if found]
-    raw = float((calls * looked).mean())
-    if not inside:
-        return Corrected(
-            replace(whole, value=0.0, low=0.0, note="the judge saw none"), True, "the judge saw none"
-        )
-    found = rogan_gladen(
-        rate(calls[inside], [clusters[i] for i in inside], name=name), sensitivity, specificity
-    )
-    if found.estimate is None:
-        return found
-    part, s = found.estimate, whole
-    low = s.value * part.value - math.hypot(part.value * (s.value - s.low), s.value * (part.value - part.low))
-    high = s.value * part.value + math.hypot(
-        part.value * (s.high - s.value), s.value * (part.high - part.value)
-    )
-    if len(inside) == calls.size:
-        low, high = part.low, part.high
-    note = f"{found.note.rpartition('; ')[0]}; judged {raw:.3f}"
-    estimate = replace(whole, value=s.value * part.value, low=_cut(low), high=_cut(high), note=note)
-    return Corrected(estimate, True, note)
-
-
-def corrected_change(before: Estimate, after: Estimate, correlation: float, *, name: str) -> Estimate:
-    """Return after - before of two corrected shares of the same cases, with the MOVER interval (Zou 2007).
-
-    `correlation` is that of a case's outcomes before and after, 0 or more. The judge's error is the same in
-    both and would cancel in part; counting it twice makes the interval wider, not narrower.
-    """
-    r = min(1.0, max(0.0, correlation))
-
-    def span(one: float, two: float) -> float:
-        return math.sqrt(max(0.0, one * one + two * two - 2 * r * one * two))
-
-    value = after.value - before.value
-    low = value - span(after.value - after.low, before.high - before.value)
-    high = value + span(after.high - after.value, before.value - before.low)
-    return replace(after, name=name, value=value, low=max(-1.0, low), high=min(1.0, high), note=after.note)

@@ -73,7 +73,7 @@ def arguments(
         "use_cpu": model.device == "cpu",
         "bf16": False,  # the weights are already in the device's format; LoRA stays in float32
         "dataloader_pin_memory": False,
-        "gradient_checkpointing": False,  # it would save memory, which is not short here, for a third of the speed
+        "gradient_checkpointing": False,  # it saves memory, which is not short here, and costs time
         "max_length": MAX_LENGTH,
     }
 
@@ -99,7 +99,7 @@ def fit(
         trainer = make_trainer(temporary / "scratch")
         with counted(trainer, progress):
             trainer.train()
-        _write(trainer, temporary)
+        write_adapter(trainer.model, temporary)
         losses = [h["loss"] for h in trainer.state.log_history if "loss" in h]
         tokens = int(getattr(trainer.state, "num_input_tokens_seen", 0) or 0)
         trainer.model.unload()
@@ -110,10 +110,11 @@ def fit(
     return Trained(str(folder), digest, records, tokens, seconds, losses[0], losses[-1])
 
 
-def _write(trainer: Any, folder: Path) -> None:
+def write_adapter(model: Any, folder: Path) -> None:
+    """Write the adapter of a PEFT model to `folder` and remove the trainer's scratch; InputError when the disk refuses."""
     try:
-        trainer.model.save_pretrained(folder, safe_serialization=True)
-        sort_targets(folder / "adapter_config.json")
+        model.save_pretrained(folder, safe_serialization=True)
+        _sort_targets(folder / "adapter_config.json")
     except OSError as error:
         raise InputError(
             Problem("adapter.not-written", str(folder), str(error), "Free space there.")
@@ -122,7 +123,7 @@ def _write(trainer: Any, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)
 
 
-def sort_targets(path: Path) -> None:
+def _sort_targets(path: Path) -> None:
     """Sort the layers' names: PEFT holds a set, and the digest would change from one process to the next."""
     config = json.loads(path.read_text(encoding="utf-8"))
     config["target_modules"] = sorted(config["target_modules"])

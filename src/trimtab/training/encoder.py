@@ -5,14 +5,13 @@ The embedder was made to put texts on one subject together; a harmful request an
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trimtab.models.embedder import Embedder
 from trimtab.models.protocol import Progress
-from trimtab.training.adapter import counted, sort_targets
+from trimtab.training.adapter import counted, write_adapter
 
 RANK, RATE, EPOCHS, BATCH = 16, 1e-3, 3, 16
 TOP = 6  # layers that are tuned
@@ -68,10 +67,7 @@ def tune_encoder(
     trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=_collator(pad))
     with torch.enable_grad(), counted(trainer, progress):
         trainer.train()
-    encoder.save_pretrained(folder, safe_serialization=True)
-    sort_targets(folder / "adapter_config.json")
-    shutil.rmtree(folder / "scratch", ignore_errors=True)
-    (folder / "README.md").unlink(missing_ok=True)
+    write_adapter(encoder, folder)
 
 
 def _collator(pad: int) -> Any:
