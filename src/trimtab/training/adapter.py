@@ -7,7 +7,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,7 @@ def fit(
     started = time.monotonic()
     if folder.exists():
         shutil.rmtree(folder)
-    # transformers warns of the way in which TRL calls it: nothing that a user can act on.
-    quiet = warnings.catch_warnings(action="ignore", category=FutureWarning)
-    with made_whole(folder) as temporary, torch.enable_grad(), quiet:
+    with made_whole(folder) as temporary, torch.enable_grad(), quietly():
         trainer = make_trainer(temporary / "scratch")
         with counted(trainer, progress):
             trainer.train()
@@ -108,6 +106,11 @@ def fit(
     seconds = time.monotonic() - started
     digest = folder_digest(folder, "adapter_*")
     return Trained(str(folder), digest, records, tokens, seconds, losses[0], losses[-1])
+
+
+def quietly() -> AbstractContextManager[Any]:
+    """Silence what transformers warns of in the way that trainers call it: nothing that a user can act on."""
+    return warnings.catch_warnings(action="ignore", category=FutureWarning)
 
 
 def write_adapter(model: Any, folder: Path) -> None:

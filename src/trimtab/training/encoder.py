@@ -11,10 +11,9 @@ from typing import Any
 
 from trimtab.models.embedder import Embedder
 from trimtab.models.protocol import Progress
-from trimtab.training.adapter import counted, write_adapter
+from trimtab.training.adapter import counted, quietly, write_adapter
 
 RANK, RATE, EPOCHS, BATCH = 16, 1e-3, 3, 16
-TOP = 6  # layers that are tuned
 MOST_TOKENS = 96  # requests are shorter; what is longer is a wrapping, which the classifier learns
 TARGETS = ["query", "key", "value", "dense"]
 SCALE = 4.0  # of unit vectors, so that the head need not grow to be sure
@@ -34,10 +33,10 @@ def tune_encoder(
 
     torch.manual_seed(seed)
     encoder = embedder.encoder()
-    layers = list(range(max(0, encoder.config.num_hidden_layers - TOP), encoder.config.num_hidden_layers))
     lora = LoraConfig(
         r=RANK, lora_alpha=2 * RANK, lora_dropout=0.0, target_modules=TARGETS,
-        layers_to_transform=layers, layers_pattern="layer",
+        layers_to_transform=list(range(encoder.config.num_hidden_layers)),  # its pooler is not used
+        layers_pattern="layer",
     )  # fmt: skip
     encoder = get_peft_model(encoder, lora)
     texts = [*harmful, *harmless]
@@ -64,9 +63,10 @@ def tune_encoder(
     )
     model = _separator(encoder, len(harmless) / len(harmful))
     pad = embedder.tokenizer.pad_token_id
-    trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=_collator(pad))
-    with torch.enable_grad(), counted(trainer, progress):
-        trainer.train()
+    with torch.enable_grad(), quietly():
+        trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=_collator(pad))
+        with counted(trainer, progress):
+            trainer.train()
     write_adapter(encoder, folder)
 
 
