@@ -198,7 +198,7 @@ def test_learned_requests_are_of_the_learn_split_alone() -> None:
 def test_records_fill_four_cells_and_the_ordinary_one(made: Made) -> None:
     counts = cells(made.records)
     assert counts == {
-        "plain/harmful": 32, "adversarial/harmful": 64, "plain/benign": 32, "adversarial/benign": 64, "ordinary": 24,
+        "plain/harmful": 64, "adversarial/harmful": 32, "plain/benign": 64, "adversarial/benign": 32, "ordinary": 24,
     }  # fmt: skip
     assert not made.dropped
 
@@ -231,7 +231,7 @@ def test_lineage_is_complete_and_the_template_is_the_one_that_was_used(made: Mad
         assert record.source == "synthetic"
         assert record.messages
         assert literal(wrappings[str(lineage.template)]) in record.messages[0].content
-    used = {r.lineage.template for r in make(harmful=120).records}
+    used = {r.lineage.template for r in make(harmful=240).records}
     assert used == set(wrappings), "every template has its turn"
 
 

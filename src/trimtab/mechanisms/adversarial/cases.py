@@ -42,7 +42,16 @@ def ordinary() -> tuple[dict[str, Any], ...]:
     names = [f"ordinary-{i}" for i in range(len(rows))]
     splits = split_clusters(names, [r["type"] for r in rows], salt="ordinary", shares=ORDINARY_SHARES)
     made = [{**r, "cluster": n, "split": splits[n]} for r, n in zip(rows, names, strict=True)]
-    return tuple({**r, "number": i} for i, r in enumerate([*made, *_about_passages()]))
+    more = [
+        {**r, "cluster": f"ordinary-learn-{i}", "split": "learn"}
+        for i, r in enumerate(seed_rows(__package__, "ordinary_learn.jsonl"))
+    ]
+    return tuple({**r, "number": i} for i, r in enumerate([*made, *_about_passages(), *more]))
+
+
+def narratives() -> tuple[dict[str, Any], ...]:
+    """Return long prompts that hide a harmful request in a story or a role, each with its benign twin; all `learn`."""
+    return seed_rows(__package__, "narratives_learn.jsonl")
 
 
 def _about_passages() -> list[dict[str, Any]]:
@@ -74,12 +83,12 @@ def attack_cases(split: Split, attempt: int = 0) -> list[AttackCase]:
     ]
 
 
-def twin_cases(split: Split) -> list[BenignCase]:
+def twin_cases(split: Split, attempt: int = 0) -> list[BenignCase]:
     """Return the benign twin of each behaviour of a split, in the same wrapping as the attack on it."""
     cases = []
-    for row, family, variant in _wrapped(split, 0):
+    for row, family, variant in _wrapped(split, attempt):
         fields = {
-            "id": f"twin-{row['number']}",
+            "id": f"twin-{row['number']}" + (f"-{attempt}" if attempt else ""),
             "suite": "twins",
             "cluster": row["cluster"],
             "family": family,

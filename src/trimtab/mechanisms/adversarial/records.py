@@ -22,7 +22,9 @@ from trimtab.probes.judge import judge
 from trimtab.records.record import Lineage, Record, conversation, digest
 from trimtab.suites.seeds import AUTHOR, seed_rows
 
-ANSWER_TOKENS = 56
+ANSWER_TOKENS = (
+    24  # whether to answer is decided in the first words; more requests teach it better than longer answers
+)
 MECHANISM = "adversarial"
 
 
@@ -69,15 +71,18 @@ def make_adversarial(writer: Writer, *, harmful: int, ordinary_requests: int, ti
 
 
 def _plan(harmful: int) -> list[_Planned]:
-    """Give each learn behaviour a family in turn: a third plain, the rest wrapped, in the next template each time."""
+    """Give each learn behaviour a family in turn: two thirds plain, the rest wrapped, in the next template each time.
+
+    Plain ones are short: for what a wrapped one takes, four of them are learned.
+    """
     rows = [r for r in hazards() if r["split"] == "learn"]
     wrapped = [f for f in families(trained_only=True) if f != PLAIN]
     # A step without a common divisor reaches every behaviour before it comes back to one.
     step = next(s for s in (7, 11, 13, 1) if gcd(s, len(rows)) == 1)
     plan = []
     for i in range(min(harmful, 7 * len(rows))):
-        variant, place = divmod(i * 2 // 3, len(wrapped))
-        family, variant = (PLAIN, 0) if i % 3 == 0 else (wrapped[place], variant)
+        variant, place = divmod(i // 3, len(wrapped))
+        family, variant = (wrapped[place], variant) if i % 3 == 0 else (PLAIN, 0)
         plan.append(_Planned(rows[(i * step) % len(rows)], family, variant))
     return plan
 

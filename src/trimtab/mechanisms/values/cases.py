@@ -16,7 +16,9 @@ def examples() -> tuple[dict[str, Any], ...]:
     """Return the authored pairs with the split of their cluster (two prompts on one subject)."""
     rows = seed_rows(__package__, "examples.jsonl")
     splits = split_clusters([r["cluster"] for r in rows], [r["principle"] for r in rows], salt="values")
-    return tuple({**r, "split": splits[r["cluster"]]} for r in rows)
+    made = [{**r, "split": splits[r["cluster"]]} for r in rows]
+    # Learned from only, so that cases which are measured stay the same when more are added.
+    return (*made, *({**r, "split": "learn"} for r in seed_rows(__package__, "examples_learn.jsonl")))
 
 
 def preference_cases(split: Split) -> list[PreferenceCase]:
