@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from trimtab.errors import ModelError
 from trimtab.models.embedder import WINDOW, Embedder
-from trimtab.models.guard import Guard, load_guard, prompt_views, view_vectors
+from trimtab.models.guard import Guard, highest_views, load_guard, logits, prompt_views, views_of
 from trimtab.models.views import MOST_PIECES, decoded, pieces
 
 SECRET = "tell me how the lock of this door is built"
@@ -38,7 +38,7 @@ def test_a_guard_is_the_same_after_saving_and_loading(tmp_path: Path) -> None:
     guard.save(tmp_path / "guard")
     again = load_guard(tmp_path / "guard")
     vectors = np.random.default_rng(1).normal(size=(5, 384)).astype(np.float32)
-    assert np.array_equal(again.logits(vectors), guard.logits(vectors))
+    assert np.array_equal(logits(again.layers, vectors), logits(guard.layers, vectors))
     assert (again.threshold, again.about, again.digest) == (guard.threshold, guard.about, guard.digest)
     assert {p.name for p in (tmp_path / "guard").iterdir()} == {"guard.json", "guard.safetensors"}
     guard.threshold = 1.0
@@ -49,8 +49,26 @@ def test_a_guard_is_the_same_after_saving_and_loading(tmp_path: Path) -> None:
 def test_the_score_is_that_of_a_network_with_relu_between_its_layers() -> None:
     first = (np.array([[1.0, -1.0]], dtype=np.float32), np.array([0.0, 0.5], dtype=np.float32))
     last = (np.array([[2.0], [3.0]], dtype=np.float32), np.array([-1.0], dtype=np.float32))
-    scores = Guard([first, last], 0.0).logits(np.array([[2.0], [-2.0]], dtype=np.float32))
+    scores = logits([first, last], np.array([[2.0], [-2.0]], dtype=np.float32))
     assert scores.tolist() == [3.0, 6.5]
+
+
+def test_a_second_look_is_kept_in_the_files_and_is_part_of_the_digest(tmp_path: Path) -> None:
+    guard = small_guard()
+    guard.save(tmp_path / "one")
+    alone = guard.digest
+    guard.second = [(np.ones((576, 1), dtype=np.float32), np.zeros(1, dtype=np.float32))]
+    guard.save(tmp_path / "two")
+    again = load_guard(tmp_path / "two")
+    assert np.array_equal(again.second[0][0], guard.second[0][0])
+    assert again.digest == guard.digest != alone
+
+
+def test_the_highest_views_of_each_prompt_are_looked_at_again() -> None:
+    scores = np.array([0.1, 0.9, 0.5, 0.7, -1.0, 2.0], dtype=np.float32)
+    owner = np.array([0, 0, 0, 0, 1, 2])
+    assert highest_views(scores, owner, 2).tolist() == [1, 3, 4, 5]
+    assert highest_views(scores, owner, 9).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def without_weights(folder: Path) -> None:
@@ -102,6 +120,8 @@ def weights(**arrays: Any) -> Callable[[Path], None]:
         weights(w0=np.zeros((384, 5), dtype=np.float32)),
         weights(w1=np.full((4, 1), np.inf, dtype=np.float32)),
         weights(b1=np.zeros(2, dtype=np.float32)),
+        head(second_layers=1),
+        head(second_layers=None),
     ],
 )
 def test_a_damaged_guard_is_one_clear_error(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
@@ -204,8 +224,8 @@ def test_the_highest_view_counts(embedder: Embedder) -> None:
     assert guard.scores(["What is a good soup?"])[0] < 0.5
     assert (guard.scores(hidden) > 0.9).all()
     assert guard.blocks([[{"role": "user", "content": h}] for h in hidden]) == [True, True]
-    vectors, owner = view_vectors(embedder, hidden)
-    assert len(vectors) == len(owner) == sum(len(prompt_views(embedder, h)) for h in hidden)
+    views, owner = views_of(embedder, hidden)
+    assert len(views) == len(owner) == sum(len(prompt_views(embedder, h)) for h in hidden)
 
 
 @pytest.mark.slow
@@ -214,6 +234,18 @@ def test_a_guard_of_another_embedder_is_refused() -> None:
     guard.about = {"embedder": "0" * 64}
     with pytest.raises(ModelError, match=r"guard\.other-embedder"):
         guard.scores(["a"])
+
+
+@pytest.mark.slow
+def test_the_second_look_adds_its_score_to_the_views_it_reads(embedder: Embedder) -> None:
+    first = [(embedder.embed([SECRET])[0][:, None], np.zeros(1, dtype=np.float32))]
+    plain, looked = Guard(first, threshold=0.9), Guard(first, threshold=0.9)
+    plain.embedder = looked.embedder = embedder
+    state = looked.states.read([SECRET])
+    assert state.shape == (1, 576)
+    assert np.allclose(np.linalg.norm(state, axis=1), 1, atol=1e-3)
+    looked.second = [(state[0][:, None], np.ones(1, dtype=np.float32))]
+    assert looked.scores([SECRET])[0] == pytest.approx(plain.scores([SECRET])[0] + 2, abs=0.02)
 
 
 def test_an_embedder_without_safetensors_is_refused(tmp_path: Path) -> None:

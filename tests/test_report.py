@@ -159,11 +159,11 @@ def test_the_page_says_the_verdict_and_whether_it_is_evidence(tmp_path: Path, ou
 
 def test_the_guard_is_told(tmp_path: Path) -> None:
     guard = {
-        "false_positive_rate": 0.02, "n_benign": 100, "caught": 0.9, "n_attacks": 50,
+        "false_positive_rate": 0.02, "n_benign": 100, "twins_blocked": 0.05, "n_twins": 40, "caught": 0.9, "n_attacks": 50,
         "length_only": {"attacks_caught": 0.3}, "by_length": [{"bin": "1 to 9", "n": 50, "rate": 0.04}],
     }  # fmt: skip
     page = write_report(summary(guard=guard), tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "blocks 2.0 % of 100 benign prompts and 90.0 % of 50 attacks" in page
+    assert "blocks 2.0 % of 100 ordinary prompts, 5.0 % of 40 benign twins and 90.0 % of 50 attacks" in page
     assert "would catch 30.0 %" in page
     assert "4.0 %" in page
 

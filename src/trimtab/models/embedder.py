@@ -78,9 +78,3 @@ class Embedder:
             return [text]
         starts = range(0, len(offsets) - room + STRIDE, STRIDE)
         return [text[offsets[s][0] : offsets[min(s + room, len(offsets)) - 1][1]] for s in starts]
-
-    def embed_windows(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Embed all windows of all texts: vectors (windows, 384) and the text index of each window."""
-        cut = [self.windows(t) for t in texts]
-        owner = np.array([i for i, ws in enumerate(cut) for _ in ws], dtype=np.int64)
-        return self.embed([w for ws in cut for w in ws]), owner

@@ -1,7 +1,8 @@
-"""The guard: a small classifier in front of a model that decides which prompts are not passed on.
+"""The guard: small classifiers in front of a model that decide which prompts are not passed on.
 
-Embeddings of overlapping windows of 256 tokens, of the sentences in them and of simple codes read in plain
-text; each gets a score, the maximum counts. Weights are safetensors, everything else is JSON.
+A prompt is read in views: overlapping windows of 256 tokens, the sentences in them, and simple codes in plain
+text. Each gets a score from its embedding; the highest views are read a second time, by a language model, whose
+score is added; the maximum counts. Weights are safetensors, everything else is JSON.
 """
 
 from __future__ import annotations
@@ -20,47 +21,61 @@ from trimtab.errors import ModelError, Problem
 from trimtab.models.cache import folder_digest
 from trimtab.models.embedder import Embedder
 from trimtab.models.protocol import Messages
+from trimtab.models.states import States
 from trimtab.models.views import decoded, pieces
 from trimtab.records.record import digest
 
 Floats = NDArray[np.float32]
+Layers = list[tuple[Floats, Floats]]
+SECOND_LOOKS = 2  # views of a prompt that are read by the language model too
 ENCODER = "encoder"  # the folder in the guard's that holds the adapter of its embedder
 REPLY = "I can't help with that. If there is something related that is lawful and does no harm, I am glad to help with it."
 
 
 @dataclass
 class Guard:
-    """Layers of (weights, bias) with ReLU between them over unit embeddings; blocks at `threshold` and above."""
+    """Layers of (weights, bias) with ReLU between them over unit embeddings; blocks at `threshold` and above.
 
-    layers: list[tuple[Floats, Floats]]
+    `second` are such layers over the states of the embedded language model; without them there is no second look.
+    """
+
+    layers: Layers
     threshold: float
     about: dict[str, Any] = field(default_factory=dict)
     embedder_folder: Path | None = None
     encoder: Path | None = None  # a LoRA adapter of the embedder
     digest: str = ""
+    second: Layers = field(default_factory=list)
 
     @cached_property
     def embedder(self) -> Embedder:
         """The embedder, loaded at first use; raises ModelError when the guard was fitted on another."""
         embedder = Embedder(self.embedder_folder, self.encoder)
-        if self.about.get("embedder", embedder.digest) != embedder.digest:
-            what, fix = "it was fitted on another embedder", "Install the packages that it was made with."
-            raise ModelError(Problem("guard.other-embedder", "guard", what, fix))
+        self._same("embedder", embedder.digest)
         return embedder
 
-    def scores(self, prompts: Sequence[str]) -> Floats:
-        """Return the highest score over all views of each prompt (log-odds), shape (prompts,)."""
-        vectors, owner = view_vectors(self.embedder, prompts)
-        highest = np.full(len(prompts), -np.inf, dtype=np.float32)
-        np.maximum.at(highest, owner, self.logits(vectors))
-        return highest
+    @cached_property
+    def states(self) -> States:
+        """The reader of the second look; raises ModelError when the guard was fitted on another."""
+        self._same("states", States.digest)
+        return States()
 
-    def logits(self, vectors: Floats) -> Floats:
-        """Return the log-odds of each embedding, shape (n,)."""
-        for weights, bias in self.layers[:-1]:
-            vectors = np.maximum(vectors @ weights + bias, 0)
-        weights, bias = self.layers[-1]
-        return np.asarray((vectors @ weights + bias)[:, 0], dtype=np.float32)
+    def _same(self, part: str, found: str) -> None:
+        if self.about.get(part, found) != found:
+            what, fix = f"it was fitted on another {part}", "Install the packages that it was made with."
+            raise ModelError(Problem(f"guard.other-{part}", "guard", what, fix))
+
+    def scores(self, prompts: Sequence[str]) -> Floats:
+        """Return the highest score over the views of each prompt (log-odds), shape (prompts,)."""
+        views, owner = views_of(self.embedder, prompts)
+        scores = logits(self.layers, self.embedder.embed(views))
+        if self.second:
+            chosen = highest_views(scores, owner, SECOND_LOOKS)
+            looked = logits(self.second, self.states.read([views[i] for i in chosen]))
+            scores, owner = scores[chosen] + looked, owner[chosen]
+        highest = np.full(len(prompts), -np.inf, dtype=np.float32)
+        np.maximum.at(highest, owner, scores)
+        return highest
 
     def blocks(self, conversations: Sequence[Messages]) -> list[bool]:
         """Return for each conversation whether any of its user turns is blocked."""
@@ -76,12 +91,18 @@ class Guard:
 
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {
-            f"{part}{i}": a
-            for i, layer in enumerate(self.layers)
+            f"{prefix}{part}{i}": a
+            for prefix, layers in (("", self.layers), ("second_", self.second))
+            for i, layer in enumerate(layers)
             for part, a in zip("wb", layer, strict=True)
         }
         save_file(tensors, str(folder / "guard.safetensors"))
-        about = {"threshold": self.threshold, "layers": len(self.layers), "about": self.about}
+        about = {
+            "threshold": self.threshold,
+            "layers": len(self.layers),
+            "second_layers": len(self.second),
+            "about": self.about,
+        }
         (folder / "guard.json").write_text(
             json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )
@@ -103,8 +124,12 @@ def load_guard(folder: Path, embedder_folder: Path | None = None) -> Guard:
         head = json.loads((folder / "guard.json").read_text(encoding="utf-8"))
         tensors = load_file(str(folder / "guard.safetensors"))
         layers = [(tensors[f"w{i}"], tensors[f"b{i}"]) for i in range(head["layers"])]
+        second = [(tensors[f"second_w{i}"], tensors[f"second_b{i}"]) for i in range(head["second_layers"])]
         _check_layers(layers, head["threshold"])
-        guard = Guard(layers, float(head["threshold"]), dict(head["about"]), embedder_folder)
+        if second:
+            _check_layers(second, head["threshold"])
+        about = dict(head["about"])
+        guard = Guard(layers, float(head["threshold"]), about, embedder_folder, second=second)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         fix = (
             "Take the guard from the run or bundle again; it is two files, guard.json and guard.safetensors."
@@ -127,11 +152,26 @@ def _check_layers(layers: Sequence[tuple[Floats, Floats]], threshold: float) -> 
             raise ValueError(f"layer {i} has values that are not finite")
 
 
-def view_vectors(embedder: Embedder, prompts: Sequence[str]) -> tuple[Floats, NDArray[np.int64]]:
-    """Embed all views of all prompts: vectors (views, 384) and the index of the prompt of each."""
+def logits(layers: Layers, vectors: Floats) -> Floats:
+    """Return the log-odds that a network of `layers` gives each vector, shape (n,)."""
+    for weights, bias in layers[:-1]:
+        vectors = np.maximum(vectors @ weights + bias, 0)
+    weights, bias = layers[-1]
+    return np.asarray((vectors @ weights + bias)[:, 0], dtype=np.float32)
+
+
+def highest_views(scores: Floats, owner: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return the indices of the `most` highest scores of each owner, in order."""
+    order = np.lexsort((-scores, owner))
+    _, first, sizes = np.unique(owner[order], return_index=True, return_counts=True)
+    place = np.arange(len(order)) - np.repeat(first, sizes)
+    return np.sort(order[place < most])
+
+
+def views_of(embedder: Embedder, prompts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return all views of all prompts, and the index of the prompt of each."""
     views = [(i, view) for i, prompt in enumerate(prompts) for view in prompt_views(embedder, prompt)]
-    vectors = embedder.embed([view for _, view in views])
-    return vectors, np.array([i for i, _ in views], dtype=np.int64)
+    return [view for _, view in views], np.array([i for i, _ in views], dtype=np.int64)
 
 
 def prompt_views(embedder: Embedder, prompt: str) -> list[str]:

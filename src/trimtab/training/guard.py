@@ -1,4 +1,4 @@
-"""Fits the guard: a classifier on embeddings, and its threshold at a fixed false-positive rate on `tune`.
+"""Fits the guard: classifiers on embeddings and states, and its threshold at a fixed false-positive rate on `tune`.
 
 The reading of a long prompt is the maximum over its views, so it is trained on views: the harmful request and
 the whole wrapped prompt count as harmful; the same wrapping around a benign twin, and everything ordinary, does not.
@@ -20,20 +20,28 @@ from numpy.typing import NDArray
 
 from trimtab.models.cache import made_whole
 from trimtab.models.embedder import Embedder
-from trimtab.models.guard import ENCODER, Guard, view_vectors
+from trimtab.models.guard import ENCODER, Floats, Guard, Layers, views_of
 from trimtab.models.protocol import Progress
+from trimtab.models.states import States
 from trimtab.models.views import pieces
 from trimtab.training.encoder import EPOCHS, tune_encoder
 
-FALSE_POSITIVES = 0.02
+FALSE_POSITIVES, TWIN_POSITIVES = (
+    0.03,
+    0.06,
+)  # of ordinary prompts, and of benign twins in an attack's wrapping
 HIDDEN = 32
 SHORT = 60  # words
+MOST_VIEWS = 1000  # of the views of benign prompts other than twins; there are thousands
 LENGTH_BINS = (20, 60, 120)  # words
 
 
 @dataclass(frozen=True)
 class GuardData:
-    """Prompts to learn from and to set the threshold on; `twins` are the benign twins of `requests`."""
+    """Prompts to learn from and to set the threshold on; `twins` are the benign twins of `requests`.
+
+    The benign prompts of `tune` are the ordinary ones, bare and wrapped; its wrapped twins are told apart.
+    """
 
     requests: Sequence[str]
     wrapped: Sequence[str]
@@ -41,6 +49,7 @@ class GuardData:
     benign: Sequence[str]
     tune_attacks: Sequence[str]
     tune_benign: Sequence[str]
+    tune_twins: Sequence[str]
 
 
 def train_guard(data: GuardData, folder: Path, *, seed: int, progress: Progress | None = None) -> Guard:
@@ -57,14 +66,46 @@ def train_guard(data: GuardData, folder: Path, *, seed: int, progress: Progress 
 
 
 def fit_guard(data: GuardData, embedder: Embedder, *, seed: int) -> Guard:
-    """Return a guard fitted on what `data` has to learn from, its threshold set on `tune_benign`."""
-    layers = _fit(data, embedder, seed)
-    guard = Guard(layers, threshold=math.inf)
-    guard.embedder = embedder
+    """Return a guard fitted on what `data` has to learn from, its threshold set on what is benign in `tune`.
+
+    The two looks are fitted apart and their scores added. One network over both would lean on the embeddings,
+    which were tuned on the same texts and part them better than they will part others.
+    """
+    from sklearn.preprocessing import StandardScaler
+
+    harmful, harmless = _views(data, embedder, seed)
+    states = States()
+    first = _fit(
+        embedder.embed(harmful), embedder.embed(harmless), decay=0.1, rate=3e-3, epochs=60, seed=seed
+    )
+    vectors = [states.read(harmful), states.read(harmless)]
+    # Their dimensions differ a hundredfold in size, those of embeddings do not.
+    scaler = StandardScaler().fit(np.concatenate(vectors))
+    scaled = [scaler.transform(v) for v in vectors]
+    second = _unscaled(_fit(scaled[0], scaled[1], decay=3.0, rate=1e-3, epochs=40, seed=seed), scaler)
+    guard = Guard(first, threshold=math.inf, second=second)
+    guard.embedder, guard.states = embedder, states
     benign, attacks = guard.scores(data.tune_benign), guard.scores(data.tune_attacks)
-    guard.threshold = threshold_at(benign, FALSE_POSITIVES)
-    guard.about = _about(guard.threshold, data, benign, attacks) | {"embedder": embedder.digest, "seed": seed}
+    twins = guard.scores(data.tune_twins)
+    guard.threshold = max(threshold_at(benign, FALSE_POSITIVES), threshold_at(twins, TWIN_POSITIVES))
+    guard.about = _about(guard.threshold, data, benign, attacks) | {
+        "twins_blocked": float((twins >= guard.threshold).mean()),
+        "n_twins": len(twins),
+        "embedder": embedder.digest,
+        "states": states.digest,
+        "seed": seed,
+    }
     return guard
+
+
+def _views(data: GuardData, embedder: Embedder, seed: int) -> tuple[list[str], list[str]]:
+    """Return the texts that the classifiers learn from: harmful ones, and views of harmless ones.
+
+    Views of a wrapped attack other than the request itself are left out: the benign twins teach the wrapping.
+    """
+    others = list(dict.fromkeys(views_of(embedder, data.benign)[0]))
+    random.Random(seed).shuffle(others)
+    return [*data.requests, *data.wrapped], [*data.twins, *others[:MOST_VIEWS]]
 
 
 def guard_steps(data: GuardData) -> int:
@@ -91,18 +132,18 @@ def threshold_at(scores: NDArray[np.float32], rate: float) -> float:
     return float(np.nextafter(ordered[min(allowed, len(ordered) - 1)], np.float32(np.inf)))
 
 
-def _fit(data: GuardData, embedder: Embedder, seed: int) -> list[tuple[Any, Any]]:
+def _fit(harmful: Floats, harmless: Floats, *, decay: float, rate: float, epochs: int, seed: int) -> Layers:
+    """Return a small network that parts two lists of vectors, both weighing the same."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
-    # Views of a wrapped attack other than the request itself are left out: the benign twins teach the wrapping.
-    harmful = embedder.embed([*data.requests, *data.wrapped])
-    harmless, _ = view_vectors(embedder, [*data.twins, *data.benign])
     vectors = np.concatenate([harmful, harmless])
     labels = np.repeat([1, 0], [len(harmful), len(harmless)])
     copies = max(1, round(len(harmless) / len(harmful)))
     order = np.concatenate([np.tile(np.flatnonzero(labels == 1), copies), np.flatnonzero(labels == 0)])
-    network = MLPClassifier((HIDDEN,), alpha=0.1, max_iter=60, random_state=seed, learning_rate_init=3e-3)
+    network = MLPClassifier(
+        (HIDDEN,), alpha=decay, max_iter=epochs, random_state=seed, learning_rate_init=rate
+    )
     with warnings.catch_warnings():
         # A fixed number of passes is wanted, converged or not.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -111,6 +152,14 @@ def _fit(data: GuardData, embedder: Embedder, seed: int) -> list[tuple[Any, Any]
         (w.astype(np.float32), b.astype(np.float32))
         for w, b in zip(network.coefs_, network.intercepts_, strict=True)
     ]
+
+
+def _unscaled(layers: Layers, scaler: Any) -> Layers:
+    """Put the scaling of the vectors into the first layer, so that the guard reads them as they are."""
+    (weights, bias), *others = layers
+    weights = weights / scaler.scale_[:, None]
+    bias = bias - scaler.mean_ @ weights
+    return [(weights.astype(np.float32), bias.astype(np.float32)), *others]
 
 
 def _about(
