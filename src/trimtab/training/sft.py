@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from trimtab.records.record import Record
 from trimtab.records.write import to_trl
 from trimtab.training.adapter import Trained, arguments, fit, lora_config
 
-EPOCHS, BATCH, RATE = 1, 8, 4e-4
+EPOCHS, BATCH, RATE = 1, 8, 7e-4
+WHOLE = (".", "!", "?", ":", '"', "'", "”", "’", ")", "]", "`", "*", "…", "。")  # what a reply may end with
 
 
 def train_sft(
@@ -34,13 +36,11 @@ def train_sft(
     ]:
         raise InputError(bad)
     documents = single_kind(records, place="the records to train on") == "document"
-    rows = to_trl(records) if documents else [_row(r) for r in records]
+    rows = to_trl(records) if documents else [_row(model, r) for r in records]
 
     def trainer(scratch: Path) -> Any:
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
-        config = SFTConfig(
-            **args, completion_only_loss=not documents, train_sampling_strategy="group_by_length"
-        )
+        config = SFTConfig(**args, train_sampling_strategy="group_by_length")
         return SFTTrainer(
             model=model.network,
             args=config,
@@ -62,6 +62,21 @@ def why_not(record: Record) -> str:
     return "" if len(roles) > 1 else "nothing stands before the assistant's turn"
 
 
-def _row(record: Record) -> dict[str, Any]:
+def _row(model: LocalModel, record: Record) -> dict[str, list[int]]:
+    """Return the tokens of a conversation, and labels that leave out all but the last turn.
+
+    The end of a reply that stops in mid-sentence is left out too: it was cut, and to stop there is not a lesson.
+    """
     turns = [m.model_dump() for m in record.messages or ()]
-    return {"prompt": turns[:-1], "completion": turns[-1:]}
+    template = model.tokenizer.apply_chat_template
+    whole: str = template(turns, tokenize=False)
+    # Some templates write more before a reply than they ask for it with: what both begin with is the prompt.
+    prompt: str = template(turns[:-1], tokenize=False, add_generation_prompt=True)
+    asked = commonprefix([prompt, whole])  # noqa: RUF071  characters are meant
+    reply = turns[-1]["content"].strip()
+    if not reply.endswith(WHOLE) and reply in whole[len(asked) :]:
+        whole = whole[: whole.rindex(reply) + len(reply)]
+    before, learned = (
+        model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (asked, whole[len(asked) :])
+    )
+    return {"input_ids": before + learned, "labels": [-100] * len(before) + learned}
