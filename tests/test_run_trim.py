@@ -28,10 +28,10 @@ BARE = (0.0, 0.9, 0.10)
         ([(0.5, 0.6, 0.10), (1.0, 0.2, 0.26)], 0.5),  # the best effect costs too much
         ([(0.5, 0.3, 0.10), (1.0, 0.3, 0.05)], 0.5),  # a tie: the smaller strength, whatever it costs
         ([(1.0, 0.3, 0.10), (0.5, 0.3, 0.10)], 0.5),  # in any order
-        ([(0.5, 0.6, 0.40), (1.0, 0.2, 0.30)], 0.5),  # none within: the smallest
-        ([(1.0, 0.2, 0.40), (0.5, 0.6, 0.40)], 0.5),  # the smallest, not the first
+        ([(0.5, 0.6, 0.40), (1.0, 0.2, 0.30)], 0.0),  # none within: the adapter is left out
         ([(0.5, 0.6, 0.25), (1.0, 0.7, 0.10)], 0.5),  # at the limit is within it
-        ([(0.5, 1.0, 0.10), (1.0, 0.95, 0.10)], 1.0),  # strength 0 is what is compared with, never chosen
+        ([(0.5, 1.0, 0.10), (1.0, 0.95, 0.05)], 0.0),  # nor is one that makes it worse, whatever it saves
+        ([(0.5, 0.9, 0.05), (1.0, 0.9, 0.10)], 0.0),  # or changes nothing
         ([(0.5, NAN, 0.10), (1.0, 0.7, 0.10)], 1.0),  # nor is an effect that is not known the best
         ([(0.5, 0.6, NAN), (1.0, 0.7, 0.10)], 1.0),  # a cost that is not known is not within
     ],
@@ -56,18 +56,15 @@ POINTS = st.lists(
 
 
 @given(SHARES, SHARES, POINTS, st.floats(0, 0.5), st.booleans())
-def test_a_strength_beyond_the_limit_is_never_taken_when_another_is_within(
+def test_nothing_within_the_limit_is_better_than_what_is_taken(
     effect: float, cost: float, tried: list[tuple[float, float, float]], limit: float, relative: bool
 ) -> None:
     chosen = choose([(0.0, effect, cost), *tried], limit, relative=relative)
     allowed = cost * (1 + limit) if relative else cost + limit
-    within = [p for p in tried if p[2] <= allowed]
-    [taken] = [p for p in tried if p[0] == chosen]
-    if within:
-        assert taken in within
-        assert taken[1] == min(p[1] for p in within)
-    else:
-        assert chosen == min(p[0] for p in tried)
+    within = [(0.0, effect, cost), *(p for p in tried if p[2] <= allowed)]
+    assert chosen in {p[0] for p in within}
+    [taken] = [p for p in within if p[0] == chosen]
+    assert taken[1] == min(p[1] for p in within)
 
 
 class Steered:
@@ -140,7 +137,7 @@ def test_a_strength_that_cannot_be_measured_is_told_and_not_preferred(tmp_path: 
     model = cast("LocalModel", Ruined())
     points = sweep(model, tmp_path, ["adversarial"], strengths, suites(), lambda *_: lambda n: None)
     assert [(p["strength"], p["effect"], p["cost"], p["chosen"]) for p in points] == [
-        (0.0, 1.0, 0.0, False), (1.0, None, None, False), (0.5, None, None, True),
+        (0.0, 1.0, 0.0, True), (1.0, None, None, False), (0.5, None, None, False),
     ]  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Sizes(_Table):
     """How many cases are measured and how many records are planned: a fixed profile, never adapted to the clock."""
 
     attacks: Count = Field(default=96, ge=1)
-    ordinary: Count = Field(default=144, ge=1)
+    ordinary: Count = Field(default=192, ge=1)
     role_pairs: Count = Field(default=216, ge=1)
     trait_pairs: Count = Field(default=48, ge=1)
     preferences: Count = Field(default=151, ge=1)
@@ -50,13 +50,13 @@ class Sizes(_Table):
     associations: Count = Field(default=72, ge=0)
     reattack_behaviours: Count = Field(default=48, ge=0)
     reattack_attempts: Count = Field(default=4, ge=1)
-    harmful_records: Count = Field(default=96, ge=1)
-    ordinary_records: Count = Field(default=72, ge=0)
+    harmful_records: Count = Field(default=160, ge=1)
+    ordinary_records: Count = Field(default=60, ge=0)
     writings: Count = Field(default=240, ge=0)
     pair_records: Count = Field(default=140, ge=2)
     trait_records: Count = Field(default=40, ge=0)
-    authored_preferences: Count = Field(default=144, ge=1)
-    contrast_prompts: Count = Field(default=72, ge=0)
+    authored_preferences: Count = Field(default=200, ge=1)
+    contrast_prompts: Count = Field(default=24, ge=0)
     anchors: Count = Field(default=40, ge=0)
     tune_cases: Count = Field(default=32, ge=1)
 
@@ -73,7 +73,7 @@ class Strengths(_Table):
 
     adversarial: Tried = (0.5, 0.75, 1.0)
     bias: Tried = (0.5, 0.75, 1.0)
-    values: Tried = (1.0, 2.0, 3.0)
+    values: Tried = (0.75, 1.0, 1.5)
 
 
 class Endpoint(_Table):

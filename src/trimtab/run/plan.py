@@ -125,11 +125,11 @@ def _stage(
 
 def _measure(config: RunConfig, name: str) -> PlannedStage:
     s = config.sizes
-    asked = [(s.attacks, ATTACK, 40), (s.attacks, TWIN, 32), (s.ordinary, ORDINARY, 32)]
+    asked = [(s.attacks, ATTACK, 40), (2 * s.attacks, TWIN, 32), (s.ordinary, ORDINARY, 32)]
     asked.append((s.associations, SHORT, 20))
     pairs = s.role_pairs + s.trait_pairs
     scored = 2 * PAIR * pairs + 2 * REPLY * s.preferences + TEXT * s.texts
-    benign = s.attacks + s.ordinary
+    benign = 2 * s.attacks + s.ordinary
     work = f"{s.attacks} attacks, {benign} benign requests, {s.associations} texts to write"
     if not is_endpoint(config):
         work += f", {pairs} pairs, {s.preferences} preferences, {s.texts} texts"
@@ -139,7 +139,7 @@ def _measure(config: RunConfig, name: str) -> PlannedStage:
 def _records(config: RunConfig) -> PlannedStage:
     s, asked = config.sizes, []
     if "adversarial" in config.mechanisms:
-        asked += [(s.harmful_records, TWIN, 56), (s.ordinary_records, ORDINARY, 56)]
+        asked += [(s.harmful_records, TWIN, 24), (s.ordinary_records, ORDINARY, 24)]
     if "bias" in config.mechanisms:
         asked.append((s.writings, SHORT, 20))
     if "values" in config.mechanisms:
@@ -150,7 +150,7 @@ def _records(config: RunConfig) -> PlannedStage:
 def _train(config: RunConfig) -> PlannedStage:
     s, guard = config.sizes, "adversarial" in config.mechanisms
     learned = {
-        "adversarial": 90 * (2 * s.harmful_records + s.ordinary_records + s.anchors),
+        "adversarial": 70 * (2 * s.harmful_records + s.ordinary_records + s.anchors),
         "bias": 3 * PAIR * (s.pair_records + s.trait_records),
         "values": 220 * s.authored_preferences,
     }

@@ -196,7 +196,7 @@ def after(loop: Loop, stage: Stage) -> dict[str, Any]:
     system = _system(loop)
     suites = test_suites(loop.config.sizes)
     alone = loop.run.stage("before").outcomes()
-    if system.strengths:
+    if any(system.strengths.values()):
         adapters = measure(system.model, suites, "without guard", loop.bar, folder=stage.folder / ANSWERS)
         stage.write_outcomes(adapters, "without_guard")
     else:

@@ -16,7 +16,7 @@ from trimtab.run.measure import Bar, Suites
 
 RULE = (
     "for each adapter, the strength with the best effect whose cost on `tune` stays within the limit; "
-    "the smaller strength on a tie; the smallest one where none stays within it"
+    "the smaller strength on a tie; 0, which leaves the adapter out, where none is better than the bare model"
 )
 # mechanism → effect (suite, name), cost (suite, name), limit on the rise of the cost
 WHAT: Mapping[str, tuple[tuple[str, str], tuple[str, str], float]] = {
@@ -67,12 +67,11 @@ def _known(value: float) -> float | None:
 
 def choose(points: Sequence[tuple[float, float, float]], limit: float, *, relative: bool) -> float:
     """Choose among (strength, effect, cost), the first being strength 0, by `RULE`."""
-    base = points[0][2]
+    bare, effect, base = points[0]
     allowed = base * (1 + limit) if relative else base + limit
-    tried = points[1:]
-    # A figure that could not be measured is NaN: no strength is chosen for it.
-    within = [p for p in tried if p[2] <= allowed and not math.isnan(p[1])]
-    return min(within, key=lambda p: (p[1], p[0]))[0] if within else min(p[0] for p in tried)
+    # A figure that could not be measured is NaN: no strength is chosen for it, nor preferred to it.
+    better = [p for p in points[1:] if p[1] < effect and p[2] <= allowed]
+    return min(better, key=lambda p: (p[1], p[0]))[0] if better else bare
 
 
 def _outcomes(  # noqa: PLR0917
