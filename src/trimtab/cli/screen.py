@@ -17,6 +17,7 @@ def screen(
         ..., help="A file, folder, pattern, s3://… or hf://… of records in any usual shape."
     ),
     against: list[str] = typer.Option([], help="Evaluation set that no row may repeat; repeatable."),
+    reference: str = typer.Option("", help="Real text, written by people, to compare with."),
     policy: Path | None = typer.Option(None, help="Policy file (TOML); default: the built-in one."),
     output: Path | None = typer.Option(
         None, "--output", "-o", help="Folder to write; default: screens/NAME."
@@ -27,11 +28,11 @@ def screen(
         False, "--json", help="One JSON line for each finding and the verdict on stdout."
     ),
 ) -> None:
-    """Check a dataset: form, duplicates, contamination, secrets, hidden text, prompt injection, lineage.
+    """Check a dataset: form, duplicates, contamination, secrets, hidden text, injection, poison, bias, fidelity, lineage.
 
     Writes findings.jsonl, kept.parquet, and excluded.parquet with the reasons of every row that was left out.
 
-    Example: `trimtab screen synthetic.jsonl --against my_eval.jsonl -o screens/synthetic`
+    Example: `trimtab screen synthetic.jsonl --reference human.jsonl --against my_eval.jsonl -o screens/synthetic`
 
     Exit code: 0 pass, 1 fail, 2 input, 3 inconclusive, 130 interrupted.
     """
@@ -47,7 +48,9 @@ def screen(
     check_writable(out / "kept.parquet")
     set_engine(engine)
     with bars() as bar:
-        done = screen_dataset(data, out, chosen.settings, exclude=chosen.exclude, against=against, bar=bar)
+        done = screen_dataset(
+            data, out, chosen.settings, exclude=chosen.exclude, against=against, reference=reference, bar=bar
+        )
     summary = _summary(done, chosen, out)
     _tell(summary, json=json)
     if not exit_zero:

@@ -10,10 +10,12 @@ from typing import Any
 
 from trimtab.errors import InputError, Problem
 from trimtab.records.write import write_json, write_jsonl
+from trimtab.screens.compared import COMPARED, compare_rows, read_real
 from trimtab.screens.finding import Finding, abouts
 from trimtab.screens.held_out import read_held_out
 from trimtab.screens.repeats import Repeats, find_repeats
-from trimtab.screens.scan import CASES, bits, part_path, scan
+from trimtab.screens.sample import draw
+from trimtab.screens.scan import CASES, part_path, scan
 from trimtab.screens.settings import Settings
 from trimtab.screens.sorting import Mark, Sorted, sort_rows
 from trimtab.screens.sources import Source, Unit, check_unchanged, plan
@@ -51,6 +53,7 @@ def screen_dataset(
     *,
     exclude: Sequence[str] = (),
     against: Sequence[str] = (),
+    reference: str = "",
     bar: Bar = no_bar,
 ) -> Screening:
     """Screen everything at `data`; write findings and rows to the folder `out`, and return what was found.
@@ -60,6 +63,7 @@ def screen_dataset(
     """
     work = out / "parts"
     work.mkdir(parents=True, exist_ok=True)
+    real = read_real(reference) if reference else None
     _write_cases(work / CASES, against)
     units, sources = plan(data, work)
     tally, parts = _scanned(units, settings, work, bar)
@@ -68,8 +72,11 @@ def screen_dataset(
     repeats = find_repeats(parts, near=settings.near) if tally.records else Repeats()
     findings = [*row_findings(tally), language_finding(tally), length_finding(tally)]
     findings += repeat_findings(repeats, tally, near=settings.near)
+    mark = _mark(repeats)
+    sample = draw(parts, tally.records, settings.hunted, settings.seed)
+    findings += compare_rows(sample, real, settings, mark, bar("rows compared", len(COMPARED)))
     check_unchanged(sources)
-    done = sort_rows(parts, _mark(repeats), exclude, out)
+    done = sort_rows(parts, mark, exclude, out)
     _check_sum(done, tally)
     findings = _in_order(findings)
     write_jsonl(out / "findings.jsonl", (finding.to_json() for finding in findings))
@@ -95,14 +102,11 @@ def _scanned(units: Sequence[Unit], settings: Settings, work: Path, bar: Bar) ->
 
 
 def _mark(repeats: Repeats) -> Mark:
-    codes: dict[int, int] = {}
-    words: dict[int, str] = {}
+    mark = Mark()
     for code, found in (("duplicates.exact", repeats.exact), ("duplicates.near", repeats.near)):
         verb = "repeats" if code == "duplicates.exact" else "nearly repeats"
-        for row, first in found.items():
-            codes[row] = codes.get(row, 0) | bits()[code]
-            words[row] = f"{verb} {repeats.places[first]}"
-    return Mark(codes, words)
+        mark.add(code, {row: f"{verb} {repeats.places[first]}" for row, first in found.items()})
+    return mark
 
 
 def _check_sum(done: Sorted, tally: Tally) -> None:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trimtab.records.write import record_schema, write_tables
 from trimtab.screens.finding import abouts
-from trimtab.screens.scan import UNREADABLE, bits
+from trimtab.screens.scan import EMPTY, UNREADABLE, bits
 
 Progress = Callable[[int], None]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Mark:
-    """What the checks of the whole dataset say of single rows: for each row its codes, and words for some."""
+    """What the checks of the whole dataset say of single rows: the codes of each as bits, and in words why."""
 
-    codes: Mapping[int, int]
-    words: Mapping[int, str]
+    codes: dict[int, int] = field(default_factory=dict)
+    words: dict[int, dict[str, str]] = field(default_factory=dict)
+
+    def add(self, code: str, rows: Mapping[int, str]) -> None:
+        """Give each of `rows` a code, and why."""
+        for row, why in rows.items():
+            self.codes[row] = self.codes.get(row, 0) | bits()[code]
+            self.words.setdefault(row, {})[code] = why
 
 
 @dataclass(frozen=True)
@@ -79,13 +85,13 @@ def excluded_schema() -> Any:
     return pa.schema([*pa.schema(first), *record_schema()])
 
 
-def _excluded(table: Any, reasons: list[list[str]], words: Mapping[int, str]) -> Any:
+def _excluded(table: Any, reasons: list[list[str]], words: Mapping[int, Mapping[str, str]]) -> Any:
     import pyarrow as pa
 
     chosen = [bool(codes) for codes in reasons]
     table, codes = table.filter(chosen), [c for c in reasons if c]
     told = zip(codes, table["row"].to_pylist(), table["problem"].to_pylist(), strict=True)
-    why = ["; ".join(_why(c, problem, words.get(row))) for c, row, problem in told]
+    why = ["; ".join(_why(c, problem, words.get(row, {}))) for c, row, problem in told]
     columns = {
         "place": table["place"],
         "reasons": pa.array(codes, pa.list_(pa.string())),
@@ -95,7 +101,7 @@ def _excluded(table: Any, reasons: list[list[str]], words: Mapping[int, str]) ->
     return pa.table(columns).cast(excluded_schema())
 
 
-def _why(codes: list[str], problem: str | None, words: str | None) -> Iterator[str]:
-    yield from filter(None, (problem, words))
-    known = (problem is not None) + (words is not None)
-    yield from (abouts()[code].title for code in codes[: len(codes) - known] if known < len(codes))
+def _why(codes: list[str], problem: str | None, words: Mapping[str, str]) -> Iterator[str]:
+    for code in codes:
+        broken = problem if code in (UNREADABLE, EMPTY) else None
+        yield broken or words.get(code) or abouts()[code].title
