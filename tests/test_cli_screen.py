@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ def test_a_dataset_without_faults_passes(command: Command, tmp_path: Path) -> No
     assert "40 rows read, 40 kept, 0 excluded" in err
     assert err.splitlines()[-1] == f"next: trimtab train {tmp_path}/out/kept.parquet -o adapters/NAME"
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "excluded.parquet", "findings.jsonl", "kept.parquet", "report.json",
+        "excluded.parquet", "findings.jsonl", "kept.parquet", "report.html", "report.json",
     ]  # fmt: skip
 
 
@@ -127,3 +128,18 @@ def test_bad_data_is_one_line(command: Command, tmp_path: Path, name: str, code:
     ended = command("screen", tmp_path / name, "-o", tmp_path / "out")
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert f"[{code}]" in ended.err
+
+
+def test_the_page_tells_every_finding_and_does_nothing(command: Command, tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>\u202e\x1b[2J"
+    data = write(tmp_path / "<b>data.jsonl", [*rows(40), *rows(9), {hostile: 1}])
+    assert command("screen", data, "-o", tmp_path / "out", "--exit-zero").code == 0
+    page = (tmp_path / "out/report.html").read_text()
+    summary = json.loads((tmp_path / "out/report.json").read_text())
+    assert "50 rows read, 40 kept, 10 excluded" in page
+    told = html.unescape(page)
+    assert all(f["code"] in told and f["title"] in told for f in summary["findings"])
+    assert "<svg" in page
+    assert "fail" in page
+    for bad in ("<script", "<b>", "\u202e", "\x1b", "http://", "https://"):
+        assert bad not in page

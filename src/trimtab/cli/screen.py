@@ -30,7 +30,7 @@ def screen(
 ) -> None:
     """Check a dataset: form, duplicates, contamination, secrets, hidden text, injection, poison, bias, fidelity, lineage.
 
-    Writes findings.jsonl, kept.parquet, and excluded.parquet with the reasons of every row that was left out.
+    Writes report.html, findings.jsonl, kept.parquet, and excluded.parquet with the reasons of every row that was left out.
 
     Example: `trimtab screen synthetic.jsonl --reference human.jsonl --against my_eval.jsonl -o screens/synthetic`
 
@@ -69,6 +69,7 @@ def _summary(done: Screening, policy: ScreenPolicy, out: Path) -> dict[str, Any]
     from trimtab import __version__
     from trimtab.governance.screening import decide_screen, overall_screen
     from trimtab.records.write import write_json
+    from trimtab.report.screening import write_screen_report
 
     decisions = decide_screen(policy, done.findings)
     summary = {
@@ -80,6 +81,7 @@ def _summary(done: Screening, policy: ScreenPolicy, out: Path) -> dict[str, Any]
         "sources": [asdict(source) for source in done.sources], "out": str(out), "next": _next(done, out),
     }  # fmt: skip
     write_json(out / "report.json", summary)
+    write_screen_report(summary, out / "report.html")
     return summary
 
 

@@ -1,11 +1,12 @@
-"""The panel that a screen ends with, in a terminal."""
+"""What a screen ends with: the panel in a terminal, and `report.html`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.report._format import cut, interval, level, one_line
+from trimtab.report._format import count, cut, interval, level, one_line
 from trimtab.report.panel import COLOURS, whole
 
 if TYPE_CHECKING:
@@ -34,9 +35,40 @@ def screen_panel(summary: Mapping[str, Any]) -> Group:
     idle = _not_run(summary)
     return Group(
         head, rows, *lines, _table(summary), *([Text(one_line(idle), style="dim")] if idle else []),
-        whole(f"rows: {one_line(summary['out'])}/kept.parquet, excluded.parquet; findings.jsonl"),
+        whole(f"report: {one_line(summary['out'])}/report.html; rows: kept.parquet, excluded.parquet"),
         whole(f"next: {one_line(summary['next'])}"),
     )  # fmt: skip
+
+
+MEANING = {
+    "pass": "Every limit of the policy holds. What a finding does not show stands beside it.",
+    "fail": "At least one limit of the policy does not hold.",
+    "inconclusive": "No limit was passed, but a check that the policy asks for did not run or decides nothing.",
+}
+
+
+def write_screen_report(summary: Mapping[str, Any], path: Path) -> Path:
+    """Write `report.html` for a screening summary; raises InputError when the disk refuses."""
+    from trimtab.report.charts import rows_by_reason
+    from trimtab.report.page import write_page
+
+    findings = summary["findings"]
+    titles = {f["code"]: f["title"] for f in findings}
+    reasons = {titles.get(code, code): n for code, n in summary["reasons"].items()}
+    return write_page(
+        path,
+        "screening.html",
+        s=summary,
+        meaning=MEANING[summary["outcome"]],
+        found=worst_first(findings),
+        calm=[f for f in findings if f["status"] in ("nothing found", "inconclusive")],
+        idle=[f for f in findings if f["status"] == "not run"],
+        reasons=rows_by_reason(reasons),
+        figure=figure,
+        level=level,
+        interval=interval,
+        count=count,
+    )
 
 
 def worst_first(findings: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
