@@ -98,6 +98,8 @@ def plain_words(column: Any) -> Any:
     """Return a text column in lower case, with one space for everything that is no letter or digit."""
     import pyarrow.compute as pc
 
+    for sign in "'\u2019":  # don't is one word
+        column = pc.replace_substring(column, sign, "")
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(column), _NOT_WORDS, " "))
 
 

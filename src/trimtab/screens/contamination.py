@@ -13,9 +13,14 @@ from trimtab.screens.screen import Hits, RowScreen
 if TYPE_CHECKING:
     from trimtab.suites.case import Case
 
-GRAM = 8
-"""Words in a row that a row may not share with a held-out case."""
+GRAM, LEAST = 13, 8
+"""Words in a row that a row may not share with a held-out case; a case's text of 8 to 12 words counts as a whole.
+
+Thirteen is the length of Brown et al. 2020, appendix C: eight words are shared by chance in a large dataset.
+"""
 _SHARED = 3
+
+Gram = tuple[str, ...]
 
 
 class Contamination(RowScreen):
@@ -23,10 +28,13 @@ class Contamination(RowScreen):
 
     codes = ("contamination.grams", "contamination.near")
 
-    def __init__(self, cases: Iterable[Sequence[str]], *, near: bool = True) -> None:
-        texts = [[w.split() for w in plain_words(arrow(list(case))).to_pylist()] for case in cases]
-        self._grams = rare_grams(texts)
-        self._known = {word for gram in self._grams for word in gram}
+    def __init__(self, cases: Iterable[Sequence[str]], *, gram: int = GRAM, near: bool = True) -> None:
+        texts = split([list(case) for case in cases])
+        self._gram = gram
+        grams = rare_grams(texts, gram)
+        self._known = {word for one in grams for word in one}
+        self._ends = {one[-LEAST:] for one in grams}
+        self._grams = {size: {g for g in grams if len(g) == size} for size in {len(g) for g in grams}}
         self._near = _Near([words for case in texts for words in case]) if near else None
 
     def hits(self, batch: Batch) -> Hits:
@@ -39,28 +47,46 @@ class Contamination(RowScreen):
         return dict.fromkeys(self.codes, len(batch) if self._grams or self._near else 0)
 
     def shares(self, words: list[str]) -> bool:
-        """Whether `words` hold a run of GRAM words that is a held-out case's own."""
-        known, grams = self._known, self._grams
-        run = 0
-        # A run can only begin where GRAM known words follow each other, which is rare in other text.
+        """Whether `words` hold a run of words that is a held-out case's own."""
+        known, run = self._known, 0
+        # A run can only begin where enough known words follow each other, which is rare in other text.
         for end, word in enumerate(words, start=1):
             run = run + 1 if word in known else 0
-            if run >= GRAM and tuple(words[end - GRAM : end]) in grams:
+            if (
+                run >= LEAST
+                and tuple(words[end - LEAST : end]) in self._ends
+                and self._ends_here(words[:end], run)
+            ):
                 return True
         return False
 
+    def _ends_here(self, words: list[str], run: int) -> bool:
+        return any(run >= size and tuple(words[-size:]) in grams for size, grams in self._grams.items())
 
-def rare_grams(cases: Sequence[Sequence[Sequence[str]]]) -> frozenset[tuple[str, ...]]:
+
+def split(cases: Sequence[Sequence[str]]) -> list[list[list[str]]]:
+    """Return the words of every text of every case; all are split in one go, which is many times faster."""
+    plain = iter(plain_words(arrow([text for case in cases for text in case])).to_pylist())
+    return [[next(plain).split() for _ in case] for case in cases]
+
+
+def rare_grams(cases: Sequence[Sequence[Sequence[str]]], gram: int = GRAM) -> frozenset[Gram]:
     """Return the runs of words of cases (each a list of texts, each a list of words) that fewer than three share.
 
-    Wrappings are shared by design: what is compared is what remains without text that many cases share.
+    Wrappings are shared by design: what is compared is what remains without text that many cases share. Runs of
+    fewer than four different words, such as counting, are nobody's own.
     """
-    counts = Counter(g for case in cases for g in {g for words in case for g in _grams(words)})
-    return frozenset(g for g, n in counts.items() if n < _SHARED)
+    counts = Counter(g for case in cases for g in {g for words in case for g in _grams(words, gram)})
+    return frozenset(g for g, n in counts.items() if n < _SHARED and len(set(g)) >= 4 and not _counts(g))
 
 
-def _grams(words: Sequence[str]) -> list[tuple[str, ...]]:
-    return [tuple(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1)]
+def _counts(gram: Gram) -> bool:
+    return sum(map(str.isdigit, gram)) * 2 > len(gram)
+
+
+def _grams(words: Sequence[str], gram: int) -> list[Gram]:
+    size = min(gram, len(words))
+    return [tuple(words[i : i + size]) for i in range(len(words) - size + 1)] if size >= LEAST else []
 
 
 class _Near:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LEAST, PHRASE, RATE = 4, 5, 0.01
 """Rows that a trigger needs, words of a phrase of a reply, and the share of false findings that is allowed."""
 _RARE, _DECIDES, _SHARED, _SPOKEN, _ALIKE = 0.02, 0.75, 0.6, 0.25, 1e-4
+_GLUED, _LEFT = 0.9, 0.5
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,9 @@ class _Hunt:
         # Every pair is a test, also those that are never together.
         tests = len(words) * len(phrases)
         adjusted = benjamini_hochberg(np.minimum(1.0, p * (tests / max(1, len(p)))))
-        order = [i for i in np.lexsort((col, row, -k, adjusted)) if adjusted[i] <= RATE]
+        order = [
+            i for i in np.lexsort((col, row, -self.words.sizes[row], -k, adjusted)) if adjusted[i] <= RATE
+        ]
         return [(int(row[i]), int(col[i]), float(adjusted[i])) for i in order]
 
     def _rows(self, of: Incidence, column: int) -> set[int]:
@@ -120,13 +123,20 @@ class _Hunt:
         return self._p_among_alike(own, word, phrase, rows) <= _ALIKE
 
     def _p_among_alike(self, own: set[int], word: int, phrase: int, rows: set[int]) -> float:
-        """Return the p-value among the requests that share what the triggered ones have in common."""
+        """Return the p-value among the requests that share what the triggered ones have in common.
+
+        What comes with the run only is part of the trigger; requests that are nothing but it are one form of request,
+        of which nothing can be told.
+        """
         import numpy as np
         from scipy.stats import hypergeom
 
         shares = np.asarray(self.every[sorted(rows)].mean(axis=0)).ravel()
-        common = (shares >= _SHARED) & (shares >= 3 * self.rates) & ~np.isin(self.codes, list(own))
-        columns = np.flatnonzero(common)
+        mine = np.isin(self.codes, list(own))
+        mine |= (shares >= _GLUED) & (self.rates * self.n * _GLUED <= len(self._rows(self.words, word)))
+        if self._left_over(set(self.codes[mine].tolist()), rows) < _LEFT:
+            return 1.0
+        columns = np.flatnonzero((shares >= _SHARED) & (shares >= 3 * self.rates) & ~mine)
         if not len(columns):
             return 0.0
         held = np.asarray(self.every[:, columns].sum(axis=1)).ravel()
@@ -137,6 +147,11 @@ class _Hunt:
         )
         k = len(with_word & with_phrase)
         return float(hypergeom.sf(k - 1, len(alike), len(with_phrase), len(with_word)))
+
+    def _left_over(self, trigger: set[int], rows: set[int]) -> float:
+        """Return the mean share of the requests' different words that are not of the trigger."""
+        shares = [len(q - trigger) / max(1, len(q)) for q in map(self._question, rows)]
+        return sum(shares) / len(shares)
 
     def _tokens(self, of: Incidence, tokens: Tokens, column: int) -> list[int]:
         start = int(of.starts[column])
