@@ -78,7 +78,8 @@ def _summary(done: Screening, policy: ScreenPolicy, out: Path) -> dict[str, Any]
         "findings": [finding.to_json() for finding in done.findings],
         "decisions": [asdict(decision) for decision in decisions],
         "outcome": overall_screen(decisions), "policy": policy.digest, "version": __version__,
-        "sources": [asdict(source) for source in done.sources], "out": str(out), "next": _next(done, out),
+        "sources": [asdict(source) for source in done.sources], "seconds": done.seconds,
+        "out": str(out), "next": _next(done, out),
     }  # fmt: skip
     write_json(out / "report.json", summary)
     write_screen_report(summary, out / "report.html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ Bar = Callable[[str, int], Progress]
 
 @dataclass(frozen=True)
 class Screening:
-    """What a screen found: rows read, kept and excluded, and the findings in the order of checks.toml."""
+    """What a screen found: rows read, kept and excluded, the findings in the order of checks.toml, seconds by stage."""
 
     data: str
     rows: int
@@ -39,6 +40,19 @@ class Screening:
     findings: list[Finding]
     kinds: dict[str, int]
     sources: list[Source] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage], self._last = round(now - self._last, 3), now
 
 
 def no_bar(_name: str, _total: int) -> Progress:
@@ -65,25 +79,31 @@ def screen_dataset(
     work.mkdir(parents=True, exist_ok=True)
     real = read_real(reference) if reference else None
     _write_cases(work / CASES, against)
+    clock = _Clock()
     units, sources = plan(data, work)
+    clock.lap("plan")
     tally, parts = _scanned(units, settings, work, bar)
+    clock.lap("rows")
     if tally.rows == 0:
         raise InputError(Problem("screen.empty", data, "holds no row", "Give at least one row"))
     repeats = find_repeats(parts, near=settings.near) if tally.records else Repeats()
+    clock.lap("duplicates")
     findings = [*row_findings(tally), language_finding(tally), length_finding(tally)]
     findings += repeat_findings(repeats, tally, near=settings.near)
     mark = _mark(repeats)
     sample = draw(parts, tally.records, settings.hunted, settings.seed)
     findings += compare_rows(sample, real, settings, mark, bar("rows compared", len(COMPARED)))
     check_unchanged(sources)
+    clock.lap("compared")
     done = sort_rows(parts, mark, exclude, out)
     _check_sum(done, tally)
+    clock.lap("written")
     findings = _in_order(findings)
     write_jsonl(out / "findings.jsonl", (finding.to_json() for finding in findings))
     shutil.rmtree(work)
     return Screening(
         data, tally.rows, tally.records, done.kept, done.excluded, dict(done.reasons), findings,
-        dict(tally.kinds), sources,
+        dict(tally.kinds), sources, clock.seconds,
     )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ UNREADABLE, EMPTY = "form.unreadable", "form.empty"
 _MOST_RAW = 64 * 1024
 _DIGEST, _TALLY = b"trimtab.input", b"trimtab.tally"
 _SHIFT = 32
+_TOLD = 500  # characters by which a language is told
 
 
 def row_screens(settings: Settings, cases: Sequence[Sequence[str]] = ()) -> list[RowScreen]:
@@ -188,10 +189,13 @@ def _count_rejected(read: _Read, tally: Tally, flags: list[int], where: list[tup
 
 
 def _describe(batch: Batch, tally: Tally, languages: Languages, where: list[tuple[int, str]]) -> None:
-    for record, text, words, place in zip(batch.records, batch.texts, batch.words, where, strict=True):
+    import pyarrow.compute as pc
+
+    starts = pc.utf8_slice_codeunits(batch.plain, 0, _TOLD).to_pylist()
+    for record, text, start, place in zip(batch.records, batch.texts, starts, where, strict=True):
         tally.kinds[record.kind] += 1
         tally.sources[record.source] += 1
-        language = languages.tell(words, text)
+        language = languages.tell(start.split(), text)
         tally.languages[language] += 1
         length = str(math.floor(8 * math.log2(len(text) + 1)))
         tally.lengths[length] += 1
