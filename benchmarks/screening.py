@@ -25,7 +25,8 @@ from pathlib import Path
 
 from trimtab.records.read import read_records
 from trimtab.screens.batch import Batch, arrow, plain_words
-from trimtab.screens.duplicates import THRESHOLD, jaccard, shingles
+from trimtab.screens.duplicates import THRESHOLD, band_hashes, jaccard, keys, shingles
+from trimtab.screens.repeats import find_repeats
 
 Rows = list[tuple[str, str]]
 COPIES, CHANGED = 20, 0.03
@@ -151,6 +152,8 @@ def peers(rows: Rows, n: int, folder: Path, datatrove: str) -> None:
         file.writelines(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts))
     print(f"{len(texts):,} rows, {len(true):,} planted copies with a Jaccard index of {THRESHOLD} or more")
     print("| | s | rows/s | recall of planted copies | others removed |\n|---|---|---|---|---|")
+    alone, removed = near_alone(data, folder)
+    show("trimtab, near-duplicates alone, one process", alone, len(texts), removed, true)
     seconds, removed = trimtab_repeats(data, folder)
     show("trimtab, whole screen", seconds["all"], len(texts), removed, true)
     show("trimtab, read + signatures + bands + duplicates", seconds["near"], len(texts), removed, true)
@@ -173,6 +176,24 @@ def show(name: str, seconds: float, n: int, removed: set[int], true: set[int]) -
         f"| {name} | {seconds:.1f} | {n / seconds:,.0f} | {100 * recall:.1f} % | {len(removed - true)} |",
         flush=True,
     )
+
+
+def near_alone(data: Path, folder: Path) -> tuple[float, set[int]]:
+    """Read, sign and group rows with the functions of the screen, and without its other checks."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    started = time.perf_counter()
+    with data.open() as file:
+        plain = plain_words(arrow([json.loads(line)["text"] for line in file]))
+    n, words = len(plain), plain.to_pylist()
+    columns = {"row": pa.array(range(n)), "plain": pa.array(words), "key": pa.array(keys(words))}
+    columns |= {"place": pa.array(map(str, range(n))), "id": pa.nulls(n, pa.string())}
+    columns |= {name: pa.nulls(n, pa.string()) for name in ("mechanism", "lineage")}
+    columns |= {f"b{i:02}": pa.array(band, pa.int64()) for i, band in enumerate(band_hashes(plain))}
+    pq.write_table(pa.table(columns), folder / "alone.parquet")
+    found = find_repeats([folder / "alone.parquet"], near=True)
+    return time.perf_counter() - started, {*found.exact, *found.near}
 
 
 def trimtab_repeats(data: Path, folder: Path) -> tuple[dict[str, float], set[int]]:
