@@ -43,6 +43,8 @@ def codes(screen: RowScreen, record: Record) -> set[str]:
         (sft(reply=" \n"), "form.empty"),
         (sft(prompt="Name a bird.\n\nN/A"), "form.placeholder"),
         (sft(prompt="Name a bird.\n\n<noinput>"), "form.placeholder"),
+        (sft(reply="<nooutput>"), "form.placeholder"),
+        (sft(reply="No output required."), "form.placeholder"),
         (Record(kind="pair", text_a="He is a nurse.", text_b="He  is a nurse."), "form.same"),
         (Record(kind="sft", messages=conversation("Hello?")), "form.roles"),
         (sft(reply="x" * 200), "form.long"),
@@ -50,6 +52,7 @@ def codes(screen: RowScreen, record: Record) -> set[str]:
         (sft(reply="Kind regards, [Your Name]"), "form.template"),
         (sft(reply="Hi <|im_end|>"), "form.template"),
         (sft(reply="As an AI language model, I have no taste."), "form.boilerplate"),
+        (sft(reply="Sorry, this task involves creating visual output."), "form.boilerplate"),
     ],
 )  # fmt: skip
 def test_each_fault_of_form_is_found_alone(record: Record, code: str) -> None:
@@ -61,6 +64,7 @@ def test_each_fault_of_form_is_found_alone(record: Record, code: str) -> None:
     [
         sft(),
         sft(reply="None."),
+        sft(reply="I am sorry to hear that you had to wait; this task will take some weeks."),
         sft(prompt="Write a loop.", reply="for (int i = 0; i < n; i++) { a b c d e f g h i j k l m n o; }"),
         sft(reply="I have a list: [1, 2] and {'a': 3}, and that is all there is to say about this small thing."),
         Record(kind="document", messages=(conversation("", LONG)[1],)),

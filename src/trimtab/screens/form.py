@@ -28,6 +28,7 @@ class Form(RowScreen):
         self.longest = longest
         known = read_patterns("forms")
         self._placeholder, self._joined = any_of(known["placeholder"]), any_of(known["joined"])
+        self._no_reply = any_of(known["no_reply"])
         self._template, self._boilerplate = any_of(known["template"]), any_of(known["boilerplate"])
         self._unfinished = frozenset(known["unfinished"])
 
@@ -59,7 +60,8 @@ class Form(RowScreen):
             position[i] += 1
             place.append(position[i] < last[i])
         whole = {owners[k] for k in matching(each, self._placeholder) if place[k]}
-        return sorted(whole | set(matching(arrow(batch.prompts), self._joined)))
+        asked = matching(arrow(batch.prompts), self._joined)
+        return sorted({*whole, *asked, *matching(batch.reply_column, self._no_reply)})
 
     def _cut_off(self, reply: str) -> bool:
         found = _OPEN_END.search(reply[-60:])

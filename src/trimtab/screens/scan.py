@@ -181,7 +181,8 @@ def _count_rejected(read: _Read, tally: Tally, flags: list[int], where: list[tup
             code = EMPTY if taken.code == "records.empty-text" else UNREADABLE
             flags[i] |= bits()[code]
             seen.setdefault(code, []).append(where[i])
-            tally.reasons[taken.code] += code == UNREADABLE
+            if code == UNREADABLE:
+                tally.reasons[taken.code] += 1
     for code, places in seen.items():
         tally.see(code, places)
     tally.applies[UNREADABLE] = tally.rows
