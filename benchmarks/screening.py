@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -74,20 +75,30 @@ def sizes(rows: Rows, counts: Sequence[int], folder: Path) -> None:
     """Print seconds by stage, microseconds a row, and the memory of all processes together, for each size."""
     stages = ("plan", "rows", "duplicates", "compared", "written")
     print(
-        f"{os.cpu_count()} cores\n| rows | MB | s | "
+        f"{os.cpu_count()} cores\n| rows | MB | s | CPU s | "
         + " | ".join(stages)
         + " | µs a row | rows/s | peak GB |"
     )
-    print("|---" * (6 + len(stages)) + "|")
+    print("|---" * (7 + len(stages)) + "|")
     for n in counts:
         data, out = folder / f"rows{n}.jsonl", folder / f"out{n}"
         size = write(made(rows, n), data)
+        before = cpu()
         seconds, peak = run([sys.executable, "-m", "trimtab", "screen", data, "-o", out, "--exit-zero"])
         told = json.loads((out / "report.json").read_text())["seconds"]
         parts = " | ".join(f"{told[stage]:.1f}" for stage in stages)
         cost = f"{1e6 * seconds / n:.0f} | {n / seconds:,.0f} | {peak / 2**30:.2f}"
-        print(f"| {n:,} | {size / 1e6:,.0f} | {seconds:.1f} | {parts} | {cost} |", flush=True)
+        print(
+            f"| {n:,} | {size / 1e6:,.0f} | {seconds:.1f} | {cpu() - before:.1f} | {parts} | {cost} |",
+            flush=True,
+        )
         data.unlink()
+
+
+def cpu() -> float:
+    """Return the processor seconds of all children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run(command: Sequence[object]) -> tuple[float, int]:

@@ -67,6 +67,10 @@ def test_a_policy_of_ones_own(command: Command, tmp_path: Path) -> None:
     code, out, _ = command("screen", data, "-o", tmp_path / "out", "--policy", policy, "--json")
     done = json.loads(out.splitlines()[-1])
     assert (code, done["kept"], done["reasons"]) == (1, 1, {"form.long": 3})
+    chosen, built_in = read_screen_policy(policy), read_screen_policy(None)
+    assert chosen.limits == {**built_in.limits, "form.long": 0}
+    assert chosen.settings == built_in.settings.model_copy(update={"longest": 9})
+    assert chosen.digest != built_in.digest
 
 
 @pytest.mark.parametrize(

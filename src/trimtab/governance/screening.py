@@ -56,7 +56,7 @@ def read_screen_policy(path: Path | None) -> ScreenPolicy:
         raise ConfigError(problem) from error
     table = parse_toml(data, place=str(path), area="policy")
     try:
-        policy = ScreenPolicy.model_validate({**base, **table})
+        policy = ScreenPolicy.model_validate({**base, **{k: _over(base.get(k), v) for k, v in table.items()}})
     except ValidationError as error:
         raise ConfigError([_problem(path, e["loc"], e["msg"]) for e in error.errors()]) from error
     if unknown := _unknown(policy, path):
@@ -68,6 +68,11 @@ def read_screen_policy(path: Path | None) -> ScreenPolicy:
 def _default() -> dict[str, Any]:
     data = files("trimtab.governance").joinpath("screening.toml").read_bytes()
     return parse_toml(data, place="screening.toml", area="policy")
+
+
+def _over(base: Any, value: Any) -> Any:
+    """Limits and settings are laid over those of the default policy one by one, lists replace it whole."""
+    return {**base, **value} if isinstance(base, dict) and isinstance(value, dict) else value
 
 
 def _problem(path: Path, keys: Sequence[int | str], message: str) -> Problem:
