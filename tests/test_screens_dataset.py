@@ -260,6 +260,16 @@ def test_bad_input_is_one_error(tmp_path: Path, name: str, data: bytes | None, c
     assert [p.code for p in caught.value.problems] == [code]
 
 
+def test_a_dataset_without_a_record_is_excluded_whole(tmp_path: Path) -> None:
+    done = run(write(tmp_path / "d.jsonl", [{"other": 1}, "{", {"text": ""}]), tmp_path / "out")
+    assert (done.rows, done.records, done.kept, done.excluded) == (3, 0, 0, 3)
+    assert read(tmp_path / "out/kept.parquet") == []
+    assert [r["reasons"] for r in read(tmp_path / "out/excluded.parquet")] == [
+        ["form.unreadable"], ["form.unreadable"], ["form.empty"],
+    ]  # fmt: skip
+    assert by_code(done)["form.unreadable"].text == "1 records.unknown-shape, 1 records.json"
+
+
 def test_language_and_length_of_the_whole(tmp_path: Path) -> None:
     english = [
         {"text": f"The cat number {i} is on the mat and it was there with all of the dogs"} for i in range(30)

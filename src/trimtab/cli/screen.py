@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trimtab.governance.screening import ScreenPolicy
     from trimtab.screens.dataset import Screening
+    from trimtab.screens.modelled import Models
 
 
 def screen(
@@ -22,6 +25,10 @@ def screen(
     output: Path | None = typer.Option(
         None, "--output", "-o", help="Folder to write; default: screens/NAME."
     ),
+    embeddings: bool = typer.Option(
+        False, "--embeddings", help="Compare embeddings with the reference, too; needs torch."
+    ),
+    guard: Path | None = typer.Option(None, help="Run or guard folder that reads the requests; needs torch."),
     engine: str = typer.Option("native", help="Where rows are checked: native, ray or ray://HOST:PORT."),
     exit_zero: bool = typer.Option(False, "--exit-zero", help="Exit with 0 whatever the verdict is."),
     json: bool = typer.Option(
@@ -47,14 +54,42 @@ def screen(
     out = output or Path("screens") / _name(data)
     check_writable(out / "kept.parquet")
     set_engine(engine)
+    models = _models(embeddings, guard)
     with bars() as bar:
         done = screen_dataset(
-            data, out, chosen.settings, exclude=chosen.exclude, against=against, reference=reference, bar=bar
+            data,
+            out,
+            chosen.settings,
+            exclude=chosen.exclude,
+            against=against,
+            reference=reference,
+            models=models,
+            bar=bar,
         )
     summary = _summary(done, chosen, out)
     _tell(summary, json=json)
     if not exit_zero:
         raise typer.Exit(exit_code(summary["outcome"]))
+
+
+def _models(embeddings: bool, guard: Path | None) -> Models:
+    """Load what the checks that need a model were asked to use."""
+    from trimtab.screens.modelled import Models
+
+    embed = blocks = None
+    if embeddings:
+        from trimtab.models.embedder import Embedder
+
+        embed = Embedder().embed
+    if guard:
+        from trimtab.models.guard import load_guard
+
+        loaded = load_guard(guard / "guard" if (guard / "guard").is_dir() else guard)
+
+        def blocks(prompts: Sequence[str]) -> list[bool]:
+            return [bool(score >= loaded.threshold) for score in loaded.scores(prompts)]
+
+    return Models(embed, blocks)
 
 
 def _name(data: str) -> str:

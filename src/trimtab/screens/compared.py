@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import islice
 
 from trimtab.errors import InputError, Problem
@@ -11,7 +12,8 @@ from trimtab.records.shapes import ShapeError, to_record
 from trimtab.screens.batch import texts_of
 from trimtab.screens.bias import bias_findings
 from trimtab.screens.fidelity import fidelity_findings, without_reference
-from trimtab.screens.finding import Finding, not_run
+from trimtab.screens.finding import Finding
+from trimtab.screens.modelled import Models, modelled_findings
 from trimtab.screens.poison import trigger_finding
 from trimtab.screens.preference import preference_findings
 from trimtab.screens.replies import cluster_finding, label_finding
@@ -19,13 +21,16 @@ from trimtab.screens.sample import Sample
 from trimtab.screens.settings import Settings
 from trimtab.screens.sorting import Mark
 
-COMPARED = ("poison", "replies", "bias", "preference", "fidelity")
+COMPARED = ("poison", "replies", "bias", "preference", "fidelity", "models")
 _MOST_READ = 100_000
-_NEEDS_MODEL = {
-    "content.hazard": "a guard is needed, and this version of the screen reads with none",
-    "fidelity.embedding": "an embedder is needed, and this version of the screen reads with none",
-    "preference.value": "a model is needed, and this version of the screen reads with none",
-}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What rows are compared with: real texts, if any, and the models that the caller has loaded."""
+
+    texts: list[str] | None = None
+    models: Models = field(default_factory=Models)
 
 
 def read_real(path: str) -> list[str]:
@@ -44,10 +49,10 @@ def read_real(path: str) -> list[str]:
 
 
 def compare_rows(
-    sample: Sample, real: list[str] | None, settings: Settings, mark: Mark, progress: Callable[[int], None]
+    sample: Sample, reference: Reference, settings: Settings, mark: Mark, progress: Callable[[int], None]
 ) -> list[Finding]:
     """Return what a sample of the rows shows, against real texts where there are some; mark the rows that have it."""
-    findings = [not_run(code, why) for code, why in _NEEDS_MODEL.items()]
+    findings: list[Finding] = []
     for find in (trigger_finding, cluster_finding, lambda s: label_finding(s, settings.seed)):
         finding, words = find(sample)
         mark.add(finding.code, words)
@@ -57,7 +62,11 @@ def compare_rows(
     progress(1)
     findings += preference_findings(sample.choices, settings.seed)
     progress(1)
-    findings += _against_real(sample, real, settings)
+    findings += _against_real(sample, reference.texts, settings)
+    progress(1)
+    findings += modelled_findings(
+        sample, reference.texts, reference.models, most=settings.compared, seed=settings.seed
+    )
     progress(1)
     return findings
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from trimtab.errors import InputError, Problem
 from trimtab.records.write import write_json, write_jsonl
-from trimtab.screens.compared import COMPARED, compare_rows, read_real
+from trimtab.screens.compared import COMPARED, Reference, compare_rows, read_real
 from trimtab.screens.finding import Finding, abouts
 from trimtab.screens.held_out import read_held_out
+from trimtab.screens.modelled import Models
 from trimtab.screens.repeats import Repeats, find_repeats
 from trimtab.screens.sample import draw
 from trimtab.screens.scan import CASES, part_path, scan
@@ -68,6 +69,7 @@ def screen_dataset(
     exclude: Sequence[str] = (),
     against: Sequence[str] = (),
     reference: str = "",
+    models: Models | None = None,
     bar: Bar = no_bar,
 ) -> Screening:
     """Screen everything at `data`; write findings and rows to the folder `out`, and return what was found.
@@ -77,7 +79,7 @@ def screen_dataset(
     """
     work = out / "parts"
     work.mkdir(parents=True, exist_ok=True)
-    real = read_real(reference) if reference else None
+    real = Reference(read_real(reference) if reference else None, models or Models())
     _write_cases(work / CASES, against)
     clock = _Clock()
     units, sources = plan(data, work)
