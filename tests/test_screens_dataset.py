@@ -267,7 +267,7 @@ def test_a_dataset_without_a_record_is_excluded_whole(tmp_path: Path) -> None:
     assert [r["reasons"] for r in read(tmp_path / "out/excluded.parquet")] == [
         ["form.unreadable"], ["form.unreadable"], ["form.empty"],
     ]  # fmt: skip
-    assert by_code(done)["form.unreadable"].text == "1 records.unknown-shape, 1 records.json"
+    assert by_code(done)["form.unreadable"].text == "1 records.json, 1 records.unknown-shape"
 
 
 def test_language_and_length_of_the_whole(tmp_path: Path) -> None:
