@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_TOKEN = re.compile(r"\w+|[^\w\s]+")
+_SIGNS, _NOT_WORDS = r"([^\pL\pN_\s]+)", r"[^\pL\pN_]+"
 _MIX = 0x9E3779B97F4A7C15
 
 
@@ -31,15 +30,21 @@ class Tokens:
 
     def __init__(self, texts: Sequence[str], *, signs: bool = True) -> None:
         import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-        known: dict[str, int] = {}
-        lists = [_TOKEN.findall(t.lower()) if signs else re.findall(r"\w+", t.lower()) for t in texts]
-        self.flat: NDArray[np.int64] = np.fromiter(
-            (known.setdefault(word, len(known)) for words in lists for word in words), np.int64
-        )
-        self.lengths: NDArray[np.int64] = np.fromiter(map(len, lists), np.int64, len(lists))
-        self.vocabulary = list(known)
-        self.codes = known
+        # In Arrow throughout: millions of words are never Python's.
+        apart = (_SIGNS, r" \1 ") if signs else (_NOT_WORDS, " ")
+        column = pc.utf8_lower(pa.array(texts, pa.large_string()))
+        words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.replace_substring_regex(column, *apart)))
+        flat = pc.list_flatten(words)
+        kept = pc.not_equal(flat, "")  # an empty text is split into one empty word
+        owners = pc.list_parent_indices(words).filter(kept).to_numpy()
+        coded = flat.filter(kept).dictionary_encode()
+        self.lengths: NDArray[np.int64] = np.bincount(owners, minlength=len(texts))
+        self.flat: NDArray[np.int64] = coded.indices.to_numpy().astype(np.int64)
+        self.vocabulary: list[str] = coded.dictionary.to_pylist()
+        self.codes = {word: code for code, word in enumerate(self.vocabulary)}
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -93,7 +98,7 @@ def incidence(tokens: Tokens, runs: Sequence[Runs], *, least: int, most: int) ->
 
     matrices, starts, sizes = [], [], []
     for one in runs:
-        order = np.lexsort((one.texts, one.hashes))
+        order = np.argsort(one.hashes, kind="stable")  # runs are in the order of their texts
         hashes, texts = one.hashes[order], one.texts[order]
         fresh = np.ones(len(order), bool)
         fresh[1:] = (hashes[1:] != hashes[:-1]) | (texts[1:] != texts[:-1])
