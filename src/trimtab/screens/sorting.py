@@ -53,8 +53,9 @@ def sort_rows(parts: Sequence[Path], mark: Mark, exclude: Sequence[str], out: Pa
             yield chosen.cast(record_schema())
 
     def excluded() -> Iterator[Any]:
-        for table, flags in _marked(parts, mark):
-            reasons = [[code for code in codes if f & bits()[code]] for f in flags]
+        for whole, flags in _marked(parts, mark):
+            table = whole.filter([bool(f & mask) for f in flags])
+            reasons = [[code for code in codes if f & bits()[code]] for f in flags if f & mask]
             made = _excluded(table, reasons, mark.words)
             counts["excluded"] += len(made)
             for code in (code for row in reasons for code in row):
@@ -88,13 +89,11 @@ def excluded_schema() -> Any:
 def _excluded(table: Any, reasons: list[list[str]], words: Mapping[int, Mapping[str, str]]) -> Any:
     import pyarrow as pa
 
-    chosen = [bool(codes) for codes in reasons]
-    table, codes = table.filter(chosen), [c for c in reasons if c]
-    told = zip(codes, table["row"].to_pylist(), table["problem"].to_pylist(), strict=True)
+    told = zip(reasons, table["row"].to_pylist(), table["problem"].to_pylist(), strict=True)
     why = ["; ".join(_why(c, problem, words.get(row, {}))) for c, row, problem in told]
     columns = {
         "place": table["place"],
-        "reasons": pa.array(codes, pa.list_(pa.string())),
+        "reasons": pa.array(reasons, pa.list_(pa.string())),
         "why": pa.array(why, pa.string()),
     }
     columns |= {name: table[name] for name in ("raw", *record_schema().names)}
