@@ -155,6 +155,27 @@ def test_a_folder_of_mixed_files_and_shapes_is_one_dataset(tmp_path: Path) -> No
     assert read(tmp_path / "out/excluded.parquet")[0]["place"] == "c.csv, line 3"
 
 
+def test_addresses_are_read_as_daft_reads_them(tmp_path: Path) -> None:
+    # As s3:// and hf:// are, but without a network.
+    folder = tmp_path / "far"
+    folder.mkdir()
+    write(folder / "a.jsonl", rows(3))
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress(json.dumps({"text": text(90)}).encode()))
+    write_records(
+        [Record(kind="pair", text_a="He is a nurse.", text_b="She is a nurse.")], folder / "d.parquet"
+    )
+    (folder / "notes.txt").write_text("no data")
+    address = f"file://{folder}"
+    done = run(f"{address}/*", tmp_path / "out")
+    assert (done.rows, done.kept) == (5, 5)
+    assert [s.file for s in done.sources] == [
+        f"{address}/{n}" for n in ("a.jsonl", "b.jsonl.gz", "d.parquet")
+    ]
+    assert run(f"{address}/a.jsonl", tmp_path / "one").rows == 3
+    with pytest.raises(InputError, match=r"records\.(missing|unreadable)"):
+        run(f"{address}/*.csv", tmp_path / "none")
+
+
 def test_counterfactuals_of_one_parent_are_no_duplicates(tmp_path: Path) -> None:
     def record(end: str, parent: str, mechanism: str) -> Record:
         lineage = Lineage(parents=(parent,), generator="g")
