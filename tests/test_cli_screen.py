@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from tests.test_screens_dataset import rows, write
 from trimtab.errors import ConfigError
 from trimtab.governance.screening import decide_screen, overall_screen, read_screen_policy
 from trimtab.screens.finding import Finding, not_run, share_of_rows
+from trimtab.screens.modelled import CODES
 from trimtab.statistics.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -147,3 +150,35 @@ def test_the_page_tells_every_finding_and_does_nothing(command: Command, tmp_pat
     assert "fail" in page
     for bad in ("<script", "<b>", "\u202e", "\x1b", "http://", "https://"):
         assert bad not in page
+
+
+WITHOUT_TORCH = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "sentence_transformers", "safetensors"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Absent())
+from trimtab.cli import main
+sys.argv = ["trimtab", *{arguments}]
+main()
+"""
+
+
+def test_it_needs_no_torch(tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", rows(260))
+    code = WITHOUT_TORCH.format(
+        arguments=["screen", str(data), "--reference", str(data), "-o", str(tmp_path / "out")]
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    told = [json.loads(line) for line in (tmp_path / "out/findings.jsonl").read_text().splitlines()]
+    idle = {f["code"] for f in told if "pip install 'trimtab[embedded]'" in f["text"]}
+    assert idle == {"content.hazard", *CODES}
+
+
+def test_a_guard_that_is_not_there_is_one_line(command: Command, tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", rows(3))
+    ended = command("screen", data, "-o", tmp_path / "out", "--guard", tmp_path / "none")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert "[guard.damaged]" in ended.err
