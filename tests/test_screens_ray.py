@@ -62,7 +62,7 @@ def test_a_cluster_gives_what_this_machine_gives(tmp_path: Path) -> None:
     # A process of its own: the engine is chosen once, and Ray's warnings are not ours.
     ended = subprocess.run(
         [sys.executable, "-c", CLUSTER, str(data), str(tmp_path / "ray")],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=False, timeout=240,
+        cwd=Path(__file__).parent, capture_output=True, text=True, check=False, timeout=400,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-3000:]
     told = json.loads(ended.stdout.splitlines()[-1])
