@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from trimtab.errors import InputError
 from trimtab.records.read import read_records
-from trimtab.records.record import Lineage, Record, conversation
+from trimtab.records.record import Lineage, Record, conversation, digest
 from trimtab.records.shapes import to_record
 from trimtab.records.write import to_trl, write_records
 
@@ -52,6 +52,13 @@ def shuffled(value: Any) -> Any:
 def test_ids_do_not_depend_on_the_order_of_keys(record: Record) -> None:
     row = json.loads(json.dumps(shuffled(record.row())))
     assert to_record(row, place="row 1") == record
+
+
+@given(RECORD)
+def test_ids_are_of_canonical_json(record: Record) -> None:
+    lineage = record.lineage.model_dump(mode="json", exclude={"time"})
+    assert record.id == digest({"kind": record.kind, **record.content()})
+    assert record.lineage_id == digest({"id": record.id, "lineage": lineage})
 
 
 @given(RECORD, TEXT)

@@ -126,6 +126,67 @@ def map_batches(
     return [json.loads(result) for number in range(len(batches)) for result in done[number]]
 
 
+def spread_out(work: Callable[[str], str], items: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Yield (number, `work(item)`) for each of `items`, in the order in which they end, on all cores there are.
+
+    For work on data, many processes on each node; models go through `map_batches`. `work` must be picklable and
+    is done again where its process dies, so it must leave the same behind however often it is done. A TrimtabError
+    that it raises ends the call. Two items or fewer, or a machine of one core, need no other process: starting
+    them takes a second.
+    """
+    if not spreads() and (len(items) <= 2 or _cores() == 1):
+        yield from ((number, work(item)) for number, item in enumerate(items))
+        return
+    daft = load_daft()
+    rows = [{"number": number, "item": item} for number, item in enumerate(items)]
+    worker = daft.cls(_item_worker(daft), use_process=True, max_concurrency=_cores())(work)
+    table = frame(rows).into_batches(1)
+    table = table.select(table["number"], worker.result(table["item"]).alias("result"))
+    for part in table.iter_partitions():
+        columns = _fetched(part).to_pydict()
+        for number, result in zip(columns["number"], columns["result"], strict=True):
+            answer = json.loads(result)
+            if "problems" in answer:
+                raise TrimtabError([Problem(**problem) for problem in answer["problems"]])
+            yield number, answer["result"]
+
+
+def _cores() -> int:
+    if not spreads():
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _fetched(part: Any) -> Any:
+    if not spreads():
+        return part
+    import ray
+
+    return ray.get(part)
+
+
+def _item_worker(daft: Any) -> type:
+    """Return the class that Daft makes in each process."""
+
+    class ItemWorker:
+        def __init__(self, work: Callable[[str], str]) -> None:
+            self.work = work
+
+        @daft.method.batch(return_dtype=daft.DataType.string())  # type: ignore[untyped-decorator]
+        def result(self, items: Any) -> list[str]:
+            return [self._one(item) for item in items.to_pylist()]
+
+        def _one(self, item: str) -> str:
+            try:
+                return _dump({"result": self.work(item)})
+            except TrimtabError as error:
+                return _dump({"problems": [asdict(problem) for problem in error.problems]})
+
+    return ItemWorker
+
+
 def spreads() -> bool:
     """Return whether batches go to the processes of a cluster."""
     return _engine.startswith("ray")

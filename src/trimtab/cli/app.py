@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 COMMANDS = {
     "run": ("run", "Run the whole loop: measure, make records, screen, train, trim, measure again, decide."),
     "init": ("init", "Write a commented trimtab.toml."),
+    "screen": ("screen", "Check a dataset before you train on it: may I?"),
     "probe": ("probe", "Measure a model or the system of a run on your own suites."),
     "harden": ("make", "Make adversarial training records, and nothing else."),
     "debias": ("make", "Make bias mitigation records, and nothing else."),

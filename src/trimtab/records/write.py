@@ -63,6 +63,21 @@ def write_parquet(path: Path, table: Any) -> str:
     return _atomic(path, lambda file: pq.write_table(table, file, compression="zstd"))
 
 
+def write_tables(path: Path, schema: Any, tables: Iterable[Any]) -> str:
+    """Write Arrow tables of one schema as one Parquet file, one after the other, atomically; returns the SHA-256.
+
+    Raises InputError when the disk refuses.
+    """
+    import pyarrow.parquet as pq
+
+    def fill(file: IO[bytes]) -> None:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for table in tables:
+                writer.write_table(table)
+
+    return _atomic(path, fill)
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read back a file of `write_jsonl`; raises InputError that names every broken line."""
     items = list(iter_rows(path))
@@ -133,14 +148,14 @@ def _fill_parquet(file: IO[bytes], rows: Iterator[dict[str, Any]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema()
+    schema = record_schema()
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         while chunk := list(islice(rows, _BATCH)):
             writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
 
 
-def _schema() -> Any:
-    """The columns of a record, written out: inferred types would change with the rows."""
+def record_schema() -> Any:
+    """Return the Arrow columns of a record, written out: inferred types would change with the rows."""
     import pyarrow as pa
 
     text, turns = pa.string(), pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))

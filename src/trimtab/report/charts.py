@@ -153,6 +153,15 @@ def costs(stages: Sequence[Summary]) -> Chart:
     return Chart(title, svg, Table(("stage", "time", "tokens", "requests", "US dollars"), tuple(rows)))
 
 
+def rows_by_reason(reasons: Summary) -> Chart:
+    """Return the bar chart of excluded rows by reason, which is counted in `reasons` under the words for it."""
+    labels = _distinct(reasons)
+    bars = [(label, number(n)) for label, n in zip(labels, reasons.values(), strict=True)]
+    title = "Excluded rows by reason"
+    table = Table(("reason", "rows"), tuple((one_line(k), count(n)) for k, n in reasons.items()))
+    return Chart(title, _bars(bars, "rows", title, "reasons"), table)
+
+
 def _figure_rows(figures: Iterable[Summary]) -> tuple[tuple[str, ...], ...]:
     rows: list[tuple[str, ...]] = []
     for f in figures:

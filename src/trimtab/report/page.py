@@ -19,13 +19,8 @@ MEANING = {
 
 def write_report(summary: Mapping[str, Any], path: Path) -> Path:
     """Write `report.html` for a summary; raises InputError when the disk refuses."""
-    import jinja2
-
     from trimtab.report.charts import before_after, by_group, costs, records_by_cell, trade_off
 
-    text = files("trimtab.report").joinpath("template.html").read_text(encoding="utf-8")
-    # Control and direction characters of hostile text are made visible before HTML escaping.
-    environment = jinja2.Environment(autoescape=True, finalize=lambda v: visible(v) if type(v) is str else v)
     charts = {
         "figures": before_after(summary["figures"]),
         "groups": [by_group(group, i) for i, group in enumerate(summary["groups"])],
@@ -33,7 +28,9 @@ def write_report(summary: Mapping[str, Any], path: Path) -> Path:
         "records": records_by_cell(summary["records"]),
         "costs": [costs(summary["costs"])],
     }
-    html = environment.from_string(text).render(
+    return write_page(
+        path,
+        "template.html",
         s=summary,
         charts=charts,
         meaning=MEANING[summary["outcome"]],
@@ -41,6 +38,18 @@ def write_report(summary: Mapping[str, Any], path: Path) -> Path:
         changed=_changed,
         pc=_percent,
     )
+
+
+def write_page(path: Path, template: str, **values: Any) -> Path:
+    """Fill a template of this folder, and write it; raises InputError when the disk refuses."""
+    import jinja2
+
+    folder = files("trimtab.report")
+    text = folder.joinpath(template).read_text(encoding="utf-8")
+    style = folder.joinpath("style.css").read_text(encoding="utf-8")
+    # Control and direction characters of hostile text are made visible before HTML escaping.
+    environment = jinja2.Environment(autoescape=True, finalize=lambda v: visible(v) if type(v) is str else v)
+    html = environment.from_string(text).render(style=style, **values)
     try:
         path.write_text(html, encoding="utf-8")
     except OSError as error:

@@ -28,11 +28,11 @@ def panel(summary: Mapping[str, Any]) -> Group:
     total = sum(c["seconds"] or 0 for c in summary["costs"])
     return Group(
         head, _figures(summary), *lines, Text(one_line(f"{model}, {total / 60:.1f} minutes"), style="dim"),
-        _whole(f"report: {one_line(summary['report'])}"), _whole(f"next: {one_line(summary['next'])}"),
+        whole(f"report: {one_line(summary['report'])}"), whole(f"next: {one_line(summary['next'])}"),
     )  # fmt: skip
 
 
-def _whole(line: str) -> Any:
+def whole(line: str) -> Any:
     """Return a line that is not broken at the width: a path or a command is copied from it."""
     from rich.text import Text
 

@@ -1,11 +1,13 @@
-"""Screens the records of a run before training: no row leaves without a reason."""
+"""Screens the records of a run before training, with the checks of `trimtab.screens`: no row leaves without a reason."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from trimtab.records.record import Record
+from trimtab.screens.batch import texts_of
+from trimtab.screens.contamination import Contamination, case_texts, split
+from trimtab.screens.form import is_empty, is_long, is_same
 from trimtab.suites.case import Case
 
 GRAM = 8  # words in a row that a record may not share with a held-out case
@@ -16,14 +18,14 @@ def screen(
     records: Sequence[Record], held_out: Iterable[Case]
 ) -> tuple[list[Record], list[tuple[Record, str]]]:
     """Return the records that are kept, and the others with the reason of each."""
-    # Wrappings are shared by design: what is compared is what remains without text that many cases share.
-    common = Counter(g for case in held_out for g in {g for text in _said(case) for g in _grams(text)})
-    grams = {g for g, cases in common.items() if cases < 3}
+    leaks = Contamination((case_texts(case) for case in held_out), gram=GRAM, near=False)
+    texts = [texts_of(record) for record in records]
     kept: list[Record] = []
     dropped: list[tuple[Record, str]] = []
     seen: set[str] = set()
-    for record in records:
-        reason = _why_not(record, grams, seen)
+    for record, parts, words in zip(records, texts, split(texts), strict=True):
+        leaked = record.source != "human" and any(map(leaks.shares, words))
+        reason = "the same record is there already" if record.id in seen else _why_not(record, parts, leaked)
         seen.add(record.id)
         if reason:
             dropped.append((record, reason))
@@ -32,36 +34,11 @@ def screen(
     return kept, dropped
 
 
-def _why_not(record: Record, grams: set[tuple[str, ...]], seen: set[str]) -> str:
-    if record.id in seen:
-        return "the same record is there already"
-    texts = _texts(record)
-    if any(not t.strip() for t in texts):
+def _why_not(record: Record, texts: Sequence[str], leaked: bool) -> str:
+    if is_empty(texts):
         return "a text is empty"
-    if sum(map(len, texts)) > LONGEST:
+    if is_long(texts, LONGEST):
         return f"longer than {LONGEST} characters"
-    if record.kind in ("preference", "pair") and texts[-1] == texts[-2]:
+    if is_same(record, texts):
         return "both texts are the same" if record.kind == "pair" else "chosen and rejected are the same"
-    if record.source != "human" and any(g in grams for t in texts for g in _grams(t)):
-        return "shares eight words in a row with a held-out case"
-    return ""
-
-
-def _said(case: Case) -> list[str]:
-    """Return every text of a case that a record could give away."""
-    more = (getattr(case, name, "") for name in ("text_b", "chosen", "rejected"))
-    return [t for t in (case.text, *more) if t]
-
-
-def _texts(record: Record) -> list[str]:
-    if record.kind == "pair":
-        return [record.text_a or "", record.text_b or ""]
-    if record.kind == "preference":
-        chosen, rejected = record.chosen or (), record.rejected or ()
-        return [*(m.content for m in chosen[:-1]), chosen[-1].content, rejected[-1].content]
-    return [m.content for m in record.messages or ()]
-
-
-def _grams(text: str) -> list[tuple[str, ...]]:
-    words = text.lower().split()
-    return [tuple(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1)]
+    return "shares eight words in a row with a held-out case" if leaked else ""

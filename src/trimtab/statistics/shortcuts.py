@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trimtab.statistics._clustered import encode, numbers, same_length
+from trimtab.statistics._clustered import encode, numbers, same_length, z_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,19 @@ def auc(scores: ArrayLike, labels: ArrayLike) -> float:
     if set(truth.tolist()) != {0.0, 1.0}:
         raise ValueError("AUC: the labels must hold both ones and zeros, and nothing else")
     return float(roc_auc_score(truth, values))
+
+
+def auc_limits(value: float, ones: int, zeros: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval of an AUC of `ones` and `zeros` independent cases, within 0 and 1 (Hanley and McNeil 1982).
+
+    Raises `ValueError` unless there is a case of each.
+    """
+    if min(ones, zeros) < 1:
+        raise ValueError(f"AUC: {ones} ones and {zeros} zeros have no interval")
+    q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
+    variance = value * (1 - value) + (ones - 1) * (q1 - value**2) + (zeros - 1) * (q2 - value**2)
+    margin = z_value(confidence) * float(np.sqrt(max(0.0, variance) / (ones * zeros)))
+    return max(0.0, value - margin), min(1.0, value + margin)
 
 
 def length_auc(chosen_lengths: ArrayLike, rejected_lengths: ArrayLike) -> float:

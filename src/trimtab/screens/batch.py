@@ -1,0 +1,122 @@
+"""A batch: the rows of one unit, as records and as Arrow columns that every row check shares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+from trimtab.records.record import Message, Record
+
+_NOT_WORDS = r"[^\pL\pN]+"
+
+
+class Batch:
+    """Records with the columns that checks read; each column is made once, when it is first asked for."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @cached_property
+    def parts(self) -> list[tuple[str, ...]]:
+        """The texts of each record, the reply (or `rejected`, `text_b`) last."""
+        return [texts_of(record) for record in self.records]
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """All words of each record, its texts on lines of their own."""
+        return ["\n".join(parts) for parts in self.parts]
+
+    @cached_property
+    def prompts(self) -> list[str]:
+        """What each record asks; empty for pairs and documents."""
+        return ["\n".join(parts[: -_replies(r)]) for r, parts in zip(self.records, self.parts, strict=True)]
+
+    @cached_property
+    def replies(self) -> list[str]:
+        """What each record answers: the last turn, both replies of a preference, both texts of a pair."""
+        return ["\n".join(parts[-_replies(r) :]) for r, parts in zip(self.records, self.parts, strict=True)]
+
+    @cached_property
+    def column(self) -> Any:
+        """`texts` as an Arrow column."""
+        return arrow(self.texts)
+
+    @cached_property
+    def reply_column(self) -> Any:
+        """`replies` as an Arrow column."""
+        return arrow(self.replies)
+
+    @cached_property
+    def plain(self) -> Any:
+        """`texts` as an Arrow column in lower case, words apart by one space and nothing else left."""
+        return plain_words(self.column)
+
+    @cached_property
+    def words(self) -> list[list[str]]:
+        """The words of `plain`."""
+        return [text.split() for text in self.plain.to_pylist()]
+
+    @cached_property
+    def ascii(self) -> bool:
+        """Whether no text has a character beyond ASCII, where nothing can hide."""
+        import pyarrow.compute as pc
+
+        return bool(pc.all(pc.string_is_ascii(self.column)).as_py()) if len(self) else True
+
+
+def texts_of(record: Record) -> tuple[str, ...]:
+    """Return the texts of a record in order; a preference's two conversations share all turns but the last."""
+    if record.kind == "pair":
+        return (record.text_a or "", record.text_b or "")
+    if record.kind == "preference":
+        chosen, rejected = record.chosen or (), record.rejected or ()
+        return (*_contents(chosen[:-1]), chosen[-1].content, rejected[-1].content)
+    return tuple(_contents(record.messages or ()))
+
+
+def _contents(messages: Iterable[Message]) -> list[str]:
+    return [m.content for m in messages]
+
+
+def _replies(record: Record) -> int:
+    return 2 if record.kind in ("preference", "pair") else 1
+
+
+def arrow(texts: Sequence[str]) -> Any:
+    """Return texts as an Arrow column that may hold more than 2 GiB."""
+    import pyarrow as pa
+
+    return pa.array(texts, pa.large_string())
+
+
+def plain_words(column: Any) -> Any:
+    """Return a text column in lower case, with one space for everything that is no letter or digit."""
+    import pyarrow.compute as pc
+
+    for sign in "'\u2019":  # don't is one word
+        column = pc.replace_substring(column, sign, "")
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(column), _NOT_WORDS, " "))
+
+
+def matching(column: Any, pattern: str) -> list[int]:
+    """Return the indices of the texts in which `pattern` (RE2) occurs; linear in the length of any text."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    mask = pc.match_substring_regex(column, pattern)
+    return [int(i) for i in np.flatnonzero(mask.to_numpy(zero_copy_only=False))]
+
+
+def any_of(patterns: Iterable[str]) -> str:
+    """Return one RE2 pattern that matches where any of `patterns` does, without regard to case."""
+    return "(?i)(?:" + "|".join(f"(?:{p})" for p in patterns) + ")"
+
+
+def whole_words(phrase: str) -> re.Pattern[str]:
+    """Return what finds `phrase` (plain words) between the borders of words."""
+    return re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)")

@@ -1,0 +1,141 @@
+"""Screens a whole dataset: plan, scan, look for what repeats, sort the rows, and tell the findings."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import InputError, Problem
+from trimtab.records.write import write_json, write_jsonl
+from trimtab.screens.compared import COMPARED, Reference, compare_rows, read_real
+from trimtab.screens.finding import Finding, abouts
+from trimtab.screens.held_out import read_held_out
+from trimtab.screens.modelled import Models
+from trimtab.screens.repeats import Repeats, find_repeats
+from trimtab.screens.sample import draw
+from trimtab.screens.scan import CASES, part_path, scan
+from trimtab.screens.settings import Settings
+from trimtab.screens.sorting import Mark, Sorted, sort_rows
+from trimtab.screens.sources import Source, Unit, check_unchanged, plan
+from trimtab.screens.tally import Tally
+from trimtab.screens.told import language_finding, length_finding, repeat_findings, row_findings
+
+Progress = Callable[[int], None]
+Bar = Callable[[str, int], Progress]
+
+
+@dataclass(frozen=True)
+class Screening:
+    """What a screen found: rows read, kept and excluded, the findings in the order of checks.toml, seconds by stage."""
+
+    data: str
+    rows: int
+    records: int
+    kept: int
+    excluded: int
+    reasons: dict[str, int]
+    findings: list[Finding]
+    kinds: dict[str, int]
+    sources: list[Source] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage], self._last = round(now - self._last, 3), now
+
+
+def no_bar(_name: str, _total: int) -> Progress:
+    """Show no progress."""
+    return lambda _done: None
+
+
+def screen_dataset(
+    data: str,
+    out: Path,
+    settings: Settings,
+    *,
+    exclude: Sequence[str] = (),
+    against: Sequence[str] = (),
+    reference: str = "",
+    models: Models | None = None,
+    bar: Bar = no_bar,
+) -> Screening:
+    """Screen everything at `data`; write findings and rows to the folder `out`, and return what was found.
+
+    Started again after it was cut off, it goes on where it was. Raises InputError for what cannot be read, what is
+    empty, and what changes meanwhile.
+    """
+    work = out / "parts"
+    work.mkdir(parents=True, exist_ok=True)
+    real = Reference(read_real(reference) if reference else None, models or Models())
+    _write_cases(work / CASES, against)
+    clock = _Clock()
+    units, sources = plan(data, work)
+    clock.lap("plan")
+    tally, parts = _scanned(units, settings, work, bar)
+    clock.lap("rows")
+    if tally.rows == 0:
+        raise InputError(Problem("screen.empty", data, "holds no row", "Give at least one row"))
+    repeats = find_repeats(parts, near=settings.near) if tally.records else Repeats()
+    clock.lap("duplicates")
+    findings = [*row_findings(tally), language_finding(tally), length_finding(tally)]
+    findings += repeat_findings(repeats, tally, near=settings.near)
+    mark = _mark(repeats)
+    sample = draw(parts, tally.records, settings.hunted, settings.seed)
+    findings += compare_rows(sample, real, settings, mark, bar("rows compared", len(COMPARED)))
+    check_unchanged(sources)
+    clock.lap("compared")
+    done = sort_rows(parts, mark, exclude, out)
+    _check_sum(done, tally)
+    clock.lap("written")
+    findings = _in_order(findings)
+    write_jsonl(out / "findings.jsonl", (finding.to_json() for finding in findings))
+    shutil.rmtree(work)
+    return Screening(
+        data, tally.rows, tally.records, done.kept, done.excluded, dict(done.reasons), findings,
+        dict(tally.kinds), sources, clock.seconds,
+    )  # fmt: skip
+
+
+def _write_cases(path: Path, against: Sequence[str]) -> None:
+    path.unlink(missing_ok=True)
+    if against:
+        write_json(path, read_held_out(against))
+
+
+def _scanned(units: Sequence[Unit], settings: Settings, work: Path, bar: Bar) -> tuple[Tally, list[Path]]:
+    tally, progress = Tally(), bar("rows checked", sum(unit.stop - unit.start for unit in units))
+    for number, told in scan(units, settings, work):
+        tally.add(told)
+        progress(units[number].stop - units[number].start)
+    return tally, [part_path(work, unit.number) for unit in units]
+
+
+def _mark(repeats: Repeats) -> Mark:
+    mark = Mark()
+    for code, found in (("duplicates.exact", repeats.exact), ("duplicates.near", repeats.near)):
+        verb = "repeats" if code == "duplicates.exact" else "nearly repeats"
+        mark.add(code, {row: f"{verb} {repeats.places[first]}" for row, first in found.items()})
+    return mark
+
+
+def _check_sum(done: Sorted, tally: Tally) -> None:
+    if done.kept + done.excluded != tally.rows:
+        raise AssertionError(f"{done.kept} kept and {done.excluded} excluded of {tally.rows} rows read")
+
+
+def _in_order(findings: Sequence[Finding]) -> list[Finding]:
+    order: dict[str, Any] = {code: i for i, code in enumerate(abouts())}
+    return sorted(findings, key=lambda finding: order[finding.code])

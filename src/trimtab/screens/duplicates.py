@@ -1,0 +1,155 @@
+"""Duplicates: rows that repeat an earlier one exactly, or nearly (MinHash, bands, then the Jaccard index).
+
+Within a batch a row only gets its key and its bands; what repeats what is found over the whole dataset, one band
+at a time, so that no more than one column of it is in memory. Broder 1997; Leskovec, Rajaraman and Ullman,
+Mining of Massive Datasets, chapter 3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any
+
+from trimtab.engine import load_daft
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BANDS, IN_BAND, SHINGLE = 14, 8, 3
+"""14 bands of 8 hashes over runs of three words: half of the pairs at a Jaccard index of 0.70 share a band, 98 % at 0.85."""
+THRESHOLD = 0.8
+LEAST_WORDS = 5
+_SEED = 1
+
+
+def keys(plain: Sequence[str]) -> list[str]:
+    """Return 32 hex digits for each text (in plain words): two rows with the same are exact duplicates."""
+    return [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in plain]
+
+
+def band_hashes(plain: Any) -> list[list[int | None]]:
+    """Return, for each of BANDS bands, one hash a text (an Arrow column in plain words); None for a very short text."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    daft = load_daft()
+    if len(plain) == 0:
+        return [[] for _ in range(BANDS)]
+    short = pc.less(pc.count_substring(plain, " "), LEAST_WORDS - 1).to_numpy(zero_copy_only=False)
+    series = daft.Series.from_arrow(plain, name="plain")
+    made = series.minhash(num_hashes=BANDS * IN_BAND, ngram_size=SHINGLE, seed=_SEED).to_arrow()
+    hashes = made.values.to_numpy().reshape(len(plain), BANDS, IN_BAND)
+    mixed = _mixed(hashes.astype(np.uint64))
+    return [[None if s else int(v) for s, v in zip(short, mixed[:, b], strict=True)] for b in range(BANDS)]
+
+
+def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return one number for the hashes of each band (FNV-1a over 64-bit words)."""
+    import numpy as np
+
+    mixed = np.full(hashes.shape[:2], 14695981039346656037, np.uint64)
+    for i in range(hashes.shape[2]):
+        mixed = (mixed ^ hashes[:, :, i]) * np.uint64(1099511628211)
+    return mixed.view(np.int64)
+
+
+def shingles(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
+    """Return the runs of SHINGLE words; of a shorter text the text itself."""
+    runs = zip(*(words[i:] for i in range(SHINGLE)), strict=False)
+    return frozenset(runs) or frozenset([tuple(words)])
+
+
+def jaccard(one: frozenset[Any], other: frozenset[Any]) -> float:
+    """Return the share that two sets have in common; 1 for two empty ones (Jaccard 1901)."""
+    together = len(one | other)
+    return len(one & other) / together if together else 1.0
+
+
+def groups(table: Any, column: str) -> Iterator[list[int]]:
+    """Yield the rows that have the same value in `column` of a Daft table, each group in order; no single rows."""
+    daft = load_daft()
+    col = daft.col
+    found = table.where(col(column).not_null()).groupby(column).agg(col("row").count().alias("n"))
+    many = found.where(col("n") > 1).select(column)
+    again = table.select("row", column).join(many, on=column, how="inner").sort([column, "row"]).to_arrow()
+    rows, values = again["row"].to_pylist(), again[column].to_pylist()
+    for _, group in groupby(range(len(rows)), key=values.__getitem__):
+        yield [rows[i] for i in group]
+
+
+class Clusters:
+    """Rows joined into clusters, each named by its first row."""
+
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
+
+    def first(self, row: int) -> int:
+        """Return the first row of the cluster of `row`."""
+        root = row
+        while (above := self._parent.get(root, root)) != root:
+            root = above
+        while (above := self._parent.get(row, row)) != root:
+            self._parent[row], row = root, above
+        return root
+
+    def join(self, one: int, other: int) -> None:
+        """Put two rows, and their clusters, into one."""
+        a, b = sorted((self.first(one), self.first(other)))
+        self._parent.setdefault(a, a)
+        self._parent[b] = a
+
+    def repeats(self) -> dict[int, int]:
+        """Return, for each row that repeats an earlier one, the first row of its cluster."""
+        return {row: first for row in self._parent if (first := self.first(row)) != row}
+
+
+def exact_repeats(table: Any) -> dict[int, int]:
+    """Return the rows whose `key` an earlier row has, each with that row."""
+    return {row: rows[0] for rows in groups(table, "key") for row in rows[1:]}
+
+
+def candidate_pairs(table: Any, band: int, left_out: Mapping[int, int]) -> NDArray[np.int64]:
+    """Return the pairs of rows (earlier, later), shape (n, 2), that share a band; `left_out` are exact repeats."""
+    import numpy as np
+
+    pairs: list[tuple[int, int]] = []
+    for rows in groups(table, f"b{band:02}"):
+        others = [row for row in rows if row not in left_out]
+        pairs += [(others[0], row) for row in others[1:]]
+        # The first row may be exempt from, or unlike, some of them: neighbours are compared as well.
+        pairs += pairwise(others[1:])
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def sketch(plain: str) -> NDArray[np.int64]:
+    """Return the hashed shingles of a text in plain words, sorted; they hold within this process only."""
+    import numpy as np
+
+    return np.unique(np.fromiter(map(hash, shingles(plain.split())), np.int64))
+
+
+def overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+    """Return the Jaccard index of two sketches."""
+    together = len(set(one.tolist()).intersection(other.tolist()))
+    return together / (len(one) + len(other) - together)
+
+
+def near_repeats(
+    pairs: Iterable[tuple[int, int]],
+    sketches: Mapping[int, NDArray[np.int64]],
+    exempt: Callable[[int, int], bool] = lambda one, other: False,
+) -> dict[int, int]:
+    """Return the rows that nearly repeat an earlier one, each with the first row of its cluster.
+
+    Pairs count at a Jaccard index of THRESHOLD; `exempt` names pairs that are alike by design (counterfactuals).
+    """
+    clusters = Clusters()
+    for one, other in pairs:
+        if clusters.first(one) == clusters.first(other):
+            continue
+        if overlap(sketches[one], sketches[other]) >= THRESHOLD and not exempt(one, other):
+            clusters.join(one, other)
+    return clusters.repeats()

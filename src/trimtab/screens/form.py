@@ -1,0 +1,104 @@
+"""Form: rows that are empty, cut off, out of order, or hold what a template or a model left behind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from trimtab.records.record import Message, Record
+from trimtab.screens.batch import Batch, any_of, arrow, matching
+from trimtab.screens.patterns import read_patterns
+from trimtab.screens.screen import Hits, RowScreen
+
+LONGEST = 100_000
+"""Characters of all texts of a row, unless the policy says otherwise."""
+_OPEN_END = re.compile(r"(?<=[^\W\d_])[,\u2013\u2014]\s*$|(?:^|\s)(\w+)\s*$")
+_LEAST_WORDS = 15
+
+
+class Form(RowScreen):
+    """What can be told from one row alone."""
+
+    codes = (
+        "form.empty", "form.placeholder", "form.same", "form.roles", "form.long", "form.truncated",
+        "form.template", "form.boilerplate",
+    )  # fmt: skip
+
+    def __init__(self, longest: int = LONGEST) -> None:
+        self.longest = longest
+        known = read_patterns("forms")
+        self._placeholder, self._joined = any_of(known["placeholder"]), any_of(known["joined"])
+        self._no_reply = any_of(known["no_reply"])
+        self._template, self._boilerplate = any_of(known["template"]), any_of(known["boilerplate"])
+        self._unfinished = frozenset(known["unfinished"])
+
+    def hits(self, batch: Batch) -> Hits:
+        """Return the rows with each fault."""
+        return {
+            "form.empty": [i for i, parts in enumerate(batch.parts) if is_empty(parts)],
+            "form.placeholder": self._placeholders(batch),
+            "form.same": [i for i, r in enumerate(batch.records) if is_same(r, batch.parts[i])],
+            "form.roles": [i for i, r in enumerate(batch.records) if not in_order(r)],
+            "form.long": [i for i, parts in enumerate(batch.parts) if is_long(parts, self.longest)],
+            "form.truncated": [i for i, reply in enumerate(batch.replies) if self._cut_off(reply)],
+            "form.template": matching(batch.column, self._template),
+            "form.boilerplate": matching(batch.reply_column, self._boilerplate),
+        }
+
+    def applies(self, batch: Batch) -> dict[str, int]:
+        """Only preferences and pairs have two texts that could be the same."""
+        two = sum(r.kind in ("preference", "pair") for r in batch.records)
+        return {**super().applies(batch), "form.same": two}
+
+    def _placeholders(self, batch: Batch) -> list[int]:
+        owners = [i for i, parts in enumerate(batch.parts) for _ in parts]
+        each = arrow([text for parts in batch.parts for text in parts])
+        # One reply such as "None." is an answer: what counts is a request, or a request's input.
+        last = {i: len(parts) for i, parts in enumerate(batch.parts)}
+        place, position = [], dict.fromkeys(range(len(batch)), 0)
+        for i in owners:
+            position[i] += 1
+            place.append(position[i] < last[i])
+        whole = {owners[k] for k in matching(each, self._placeholder) if place[k]}
+        asked = matching(arrow(batch.prompts), self._joined)
+        return sorted({*whole, *asked, *matching(batch.reply_column, self._no_reply)})
+
+    def _cut_off(self, reply: str) -> bool:
+        found = _OPEN_END.search(reply[-60:])
+        if found is None or reply.count(" ") < _LEAST_WORDS:
+            return False
+        return found[1] is None or found[1] in self._unfinished
+
+
+def is_empty(parts: Sequence[str]) -> bool:
+    """Whether any text of a row has nothing but white space."""
+    return not all(map(str.strip, parts))
+
+
+def is_long(parts: Sequence[str], longest: int) -> bool:
+    """Whether the texts of a row have more than `longest` characters together."""
+    return sum(map(len, parts)) > longest
+
+
+def is_same(record: Record, parts: Sequence[str]) -> bool:
+    """Whether chosen and rejected, or both texts of a pair, are the same but for spacing."""
+    return record.kind in ("preference", "pair") and parts[-1].split() == parts[-2].split()
+
+
+def in_order(record: Record) -> bool:
+    """Whether user and assistant take turns, after the system's words, and the assistant has the last."""
+    if record.kind in ("pair", "document"):
+        return True
+    return all(_take_turns([m.role for m in turns or ()]) for turns in _conversations(record))
+
+
+def _conversations(record: Record) -> tuple[tuple[Message, ...] | None, ...]:
+    return (record.chosen, record.rejected) if record.kind == "preference" else (record.messages,)
+
+
+def _take_turns(roles: list[str]) -> bool:
+    talk = [role for role in roles if role != "tool"]
+    while talk and talk[0] in ("system", "developer"):
+        talk.pop(0)
+    wanted = ["user", "assistant"] * (len(talk) // 2)
+    return bool(talk) and talk == wanted

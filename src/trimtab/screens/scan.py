@@ -1,0 +1,223 @@
+"""The scan: every row is read once, checked, and written to a part with what was found; then a part is never redone.
+
+A part is `rows-00007.parquet` of unit 7: the records with their places, the codes each row has as bits, the key of
+exact duplicates and the bands of near ones. It carries the tally of its unit and the digest of all it depends on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from trimtab import __version__
+from trimtab.engine import spread_out
+from trimtab.records.read import Rejected
+from trimtab.records.record import Record, sha256
+from trimtab.records.shapes import ShapeError, to_record
+from trimtab.records.write import record_schema, write_parquet
+from trimtab.screens.batch import Batch
+from trimtab.screens.contamination import Contamination
+from trimtab.screens.duplicates import BANDS, band_hashes, keys
+from trimtab.screens.finding import abouts
+from trimtab.screens.form import Form
+from trimtab.screens.hidden import Hidden
+from trimtab.screens.injection import Injection
+from trimtab.screens.language import UNKNOWN, Languages
+from trimtab.screens.lineage import LineageScreen
+from trimtab.screens.screen import RowScreen, all_hits
+from trimtab.screens.secrets import Secrets
+from trimtab.screens.settings import Settings
+from trimtab.screens.sources import Unit, unit_rows
+from trimtab.screens.tally import Tally, keep, tally_of
+
+CASES = "held_out.json"
+UNREADABLE, EMPTY = "form.unreadable", "form.empty"
+_MOST_RAW = 64 * 1024
+_DIGEST, _TALLY = b"trimtab.input", b"trimtab.tally"
+_SHIFT = 32
+_TOLD = 500  # characters by which a language is told
+
+
+def row_screens(settings: Settings, cases: Sequence[Sequence[str]] = ()) -> list[RowScreen]:
+    """Return the checks of single rows; `cases` holds the texts of each held-out case."""
+    lineage = LineageScreen(deepest=settings.deepest, allowed=settings.generators, student=settings.student)
+    known: list[RowScreen] = [Form(settings.longest), Hidden(), Secrets(), Injection(), lineage]
+    return [*known, Contamination(cases)] if cases else known
+
+
+@lru_cache(maxsize=1)
+def bits() -> dict[str, int]:
+    """Return the bit of each code in the column `flags`."""
+    return {code: 1 << i for i, code in enumerate(abouts())}
+
+
+def scan(units: Sequence[Unit], settings: Settings, work: Path) -> Iterator[tuple[int, Tally]]:
+    """Scan units into parts, wherever the engine runs them; yields number and tally as each ends.
+
+    The held-out cases are read from CASES in the work folder. Finished parts of the same bytes, settings and
+    cases are not done again.
+    """
+    cases = work / CASES
+    about = [__version__, settings.model_dump_json(), sha256(cases.read_bytes()) if cases.exists() else ""]
+    for number, told in spread_out(
+        partial(_scan_unit, str(work), json.dumps(about)), [unit.to_json() for unit in units]
+    ):
+        yield number, tally_of(told)
+
+
+def part_path(work: Path, number: int) -> Path:
+    """Return where the part of a unit lies."""
+    return work / "rows" / f"rows-{number:05}.parquet"
+
+
+def _scan_unit(work: str, about: str, item: str) -> str:
+    unit, path = Unit(**json.loads(item)), part_path(Path(work), json.loads(item)["number"])
+    digest = sha256((about + item).encode())
+    if (done := _finished(path, digest)) is not None:
+        return done
+    settings = Settings.model_validate_json(json.loads(about)[1])
+    read = _read(unit)
+    tally, columns = _checked(read, *_tools(settings, str(Path(work) / CASES), json.loads(about)[2]))
+    told = tally.to_json()
+    write_parquet(path, _table(columns, {_DIGEST: digest.encode(), _TALLY: told.encode()}))
+    return told
+
+
+def _finished(path: Path, digest: str) -> str | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return None
+    return metadata[_TALLY].decode() if metadata.get(_DIGEST) == digest.encode() else None
+
+
+@lru_cache(maxsize=2)
+def _tools(settings: Settings, cases: str, _digest: str) -> tuple[list[RowScreen], Languages, bool]:
+    texts = json.loads(Path(cases).read_text()) if Path(cases).exists() else []
+    return row_screens(settings, texts), Languages(), settings.near
+
+
+@dataclass
+class _Read:
+    """The rows of a unit: what became a record, what did not, and where each was."""
+
+    numbers: list[int]
+    lines: list[int]
+    places: list[str]
+    taken: list[Record | Rejected]
+    raw: list[str | None]
+
+
+def _read(unit: Unit) -> _Read:
+    read = _Read([], [], [], [], [])
+    for index, (line, (place, row), data) in enumerate(unit_rows(unit)):
+        taken: Record | Rejected
+        try:
+            taken = row if isinstance(row, Rejected) else to_record(row, place=place)
+        except ShapeError as error:
+            taken = Rejected(place, error.code, error.reason)
+        read.numbers.append((unit.number << _SHIFT) + index)
+        read.lines.append(line)
+        read.places.append(f"{unit.file}, {place}")
+        read.taken.append(taken)
+        broken = isinstance(taken, Rejected) and data is not None
+        read.raw.append((data or b"")[:_MOST_RAW].decode(errors="backslashreplace") if broken else None)
+    return read
+
+
+def _checked(
+    read: _Read, screens: Sequence[RowScreen], languages: Languages, near: bool
+) -> tuple[Tally, dict[str, Any]]:
+    good = [i for i, taken in enumerate(read.taken) if isinstance(taken, Record)]
+    batch = Batch([taken for taken in read.taken if isinstance(taken, Record)])
+    tally, flags = Tally(rows=len(read.taken), records=len(batch)), [0] * len(read.taken)
+    where = list(zip(read.numbers, read.places, strict=True))
+    for code, rows in all_hits(screens, batch).items():
+        tally.see(code, [where[good[row]] for row in rows])
+        for row in rows:
+            flags[good[row]] |= bits()[code]
+    for screen in screens:
+        tally.applies.update(screen.applies(batch))
+    _count_rejected(read, tally, flags, where)
+    _describe(batch, tally, languages, [where[i] for i in good])
+    plain = batch.plain.to_pylist()
+    none: list[int | None] = [None] * len(batch)
+    bands = band_hashes(batch.plain) if near else [none] * BANDS
+    columns: dict[str, Any] = {
+        f"b{i:02}": _spread(good, values, len(flags)) for i, values in enumerate(bands)
+    }
+    columns |= {"row": read.numbers, "line": read.lines, "place": read.places, "flags": flags}
+    columns |= {"raw": read.raw, "problem": [_problem(taken) for taken in read.taken]}
+    columns["key"] = _spread(good, keys(plain), len(flags))
+    columns["plain"] = _spread(good, plain, len(flags))
+    columns["record"] = read.taken
+    return tally, columns
+
+
+def _spread(good: Sequence[int], values: Sequence[Any], n: int) -> list[Any]:
+    column: list[Any] = [None] * n
+    for i, value in zip(good, values, strict=True):
+        column[i] = value
+    return column
+
+
+def _problem(taken: Record | Rejected) -> str | None:
+    return f"{taken.reason} [{taken.code}]" if isinstance(taken, Rejected) else None
+
+
+def _count_rejected(read: _Read, tally: Tally, flags: list[int], where: list[tuple[int, str]]) -> None:
+    """Rows that are no record have a code too; one whose only fault is an empty text is called empty."""
+    seen: dict[str, list[tuple[int, str]]] = {UNREADABLE: []}
+    for i, taken in enumerate(read.taken):
+        if isinstance(taken, Rejected):
+            code = EMPTY if taken.code == "records.empty-text" else UNREADABLE
+            flags[i] |= bits()[code]
+            seen.setdefault(code, []).append(where[i])
+            if code == UNREADABLE:
+                tally.reasons[taken.code] += 1
+    for code, places in seen.items():
+        tally.see(code, places)
+    tally.applies[UNREADABLE] = tally.rows
+    tally.applies[EMPTY] += len(seen.get(EMPTY, ()))
+
+
+def _describe(batch: Batch, tally: Tally, languages: Languages, where: list[tuple[int, str]]) -> None:
+    import pyarrow.compute as pc
+
+    starts = pc.utf8_slice_codeunits(batch.plain, 0, _TOLD).to_pylist()
+    for record, text, start, place in zip(batch.records, batch.texts, starts, where, strict=True):
+        tally.kinds[record.kind] += 1
+        tally.sources[record.source] += 1
+        language = languages.tell(start.split(), text)
+        tally.languages[language] += 1
+        length = str(math.floor(8 * math.log2(len(text) + 1)))
+        tally.lengths[length] += 1
+        if language != UNKNOWN and len(tally.speakers.get(language, ())) < 3:
+            keep(tally.speakers, language, [place])
+        if len(tally.sized.get(length, ())) < 3:
+            keep(tally.sized, length, [place])
+
+
+def _table(columns: dict[str, Any], metadata: dict[bytes, bytes]) -> Any:
+    import pyarrow as pa
+
+    taken = columns.pop("record")
+    rows = [r.row() if isinstance(r, Record) else None for r in taken]
+    schema = record_schema()
+    made = {
+        field.name: pa.array([None if row is None else row[field.name] for row in rows], field.type)
+        for field in schema
+    }
+    types = {"row": pa.int64(), "line": pa.int64(), "place": pa.string(), "flags": pa.int64()}
+    types |= {"raw": pa.string(), "problem": pa.string(), "key": pa.string(), "plain": pa.string()}
+    types |= {f"b{i:02}": pa.int64() for i in range(BANDS)}
+    made |= {name: pa.array(columns[name], kind) for name, kind in types.items()}
+    return pa.table(made).replace_schema_metadata(metadata)

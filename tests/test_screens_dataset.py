@@ -1,0 +1,329 @@
+"""Whole datasets: kept and excluded are what was read, repeats are found, and bad input is one clear error."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from trimtab import engine
+from trimtab.errors import InputError
+from trimtab.records.read import read_records
+from trimtab.records.record import Lineage, Record
+from trimtab.records.write import write_records
+from trimtab.screens import dataset, scan, sources
+from trimtab.screens.dataset import Screening, screen_dataset
+from trimtab.screens.duplicates import Clusters
+from trimtab.screens.finding import Finding
+from trimtab.screens.held_out import read_held_out
+from trimtab.screens.settings import Settings
+from trimtab.screens.sources import MOST_UNPACKED, plan
+from trimtab.screens.tally import Tally, tally_of
+
+Row = dict[str, Any]
+EXCLUDE = ("form.empty", "duplicates.exact", "duplicates.near", "contamination.grams")
+WORDS = [f"w{i:03}" for i in range(400)]
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Starting processes takes seconds; a test of its own has them.
+    monkeypatch.setattr(engine, "_cores", lambda: 1)
+
+
+def text(seed: int, n: int = 30) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=n))
+
+
+def rows(n: int, start: int = 0) -> list[Row]:
+    return [{"instruction": text(2 * i), "output": text(2 * i + 1)} for i in range(start, start + n)]
+
+
+def write(path: Path, lines: Sequence[Row | str | bytes]) -> Path:
+    encoded = [
+        json.dumps(x).encode() if isinstance(x, dict) else x.encode() if isinstance(x, str) else x
+        for x in lines
+    ]
+    path.write_bytes(b"".join(line + b"\n" for line in encoded))
+    return path
+
+
+def run(data: object, out: Path, **more: Any) -> Screening:
+    return screen_dataset(str(data), out, more.pop("settings", Settings()), exclude=EXCLUDE, **more)
+
+
+def by_code(done: Screening) -> dict[str, Finding]:
+    return {finding.code: finding for finding in done.findings}
+
+
+def read(path: Path) -> list[Row]:
+    table: list[Row] = pq.read_table(path).to_pylist()
+    return table
+
+
+def changed(row: Row, words: int) -> Row:
+    """Return a row whose reply ends in other words."""
+    return {**row, "output": " ".join([*row["output"].split()[:-words], *["other"] * words])}
+
+
+def test_kept_and_excluded_are_what_was_read(tmp_path: Path) -> None:
+    good = rows(20)
+    data = write(
+        tmp_path / "data.jsonl",
+        [
+            *good,
+            good[3],
+            changed(good[5], 2),
+            {"instruction": "a", "output": " "},
+            "{broken",
+            {"other": 1},
+            "",
+        ],
+    )
+    done = run(data, tmp_path / "out")
+    kept, excluded = read(tmp_path / "out/kept.parquet"), read(tmp_path / "out/excluded.parquet")
+    assert (done.rows, done.kept, done.excluded) == (25, 20, 5)
+    assert (len(kept), len(excluded)) == (20, 5)
+    assert [r["messages"][0]["content"] for r in kept] == [r["instruction"] for r in good]
+    assert [(r["place"], r["reasons"]) for r in excluded] == [
+        ("data.jsonl, line 21", ["duplicates.exact"]),
+        ("data.jsonl, line 22", ["duplicates.near"]),
+        ("data.jsonl, line 23", ["form.empty"]),
+        ("data.jsonl, line 24", ["form.unreadable"]),
+        ("data.jsonl, line 25", ["form.unreadable"]),
+    ]
+    assert excluded[0]["why"] == "repeats data.jsonl, line 4"
+    assert excluded[1]["why"] == "nearly repeats data.jsonl, line 6"
+    assert excluded[3]["raw"] == "{broken\n"
+    assert "[records.json]" in excluded[3]["why"]
+    assert read_records(tmp_path / "out/kept.parquet").records[0].id == kept[0]["id"]
+    assert not (tmp_path / "out/parts").exists()
+
+
+def test_findings_are_written_with_share_and_rows(tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", [*rows(19), rows(1)[0]])
+    found = by_code(run(data, tmp_path / "out"))
+    finding = found["duplicates.exact"]
+    assert finding.estimate
+    assert (finding.estimate.value, finding.estimate.n) == (0.05, 20)
+    assert finding.rows == ("data.jsonl, line 20",)
+    written = [json.loads(line) for line in (tmp_path / "out/findings.jsonl").read_text().splitlines()]
+    assert [row["code"] for row in written] == list(found)
+    assert {row["status"] for row in written} == {"found", "nothing found", "not run"}
+
+
+def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", [*rows(30), *rows(4)])
+    names = ("kept.parquet", "excluded.parquet", "findings.jsonl")
+    made = []
+    for out in (tmp_path / "one", tmp_path / "two"):
+        run(data, out)
+        made.append([(out / name).read_bytes() for name in names])
+    assert made[0] == made[1]
+
+
+def test_many_units_are_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write(tmp_path / "data.jsonl", [*rows(30), *rows(4, start=10), changed(rows(1)[0], 2)])
+    one = run(data, tmp_path / "one")
+    monkeypatch.setattr(sources, "UNIT", 4000)
+    many = run(data, tmp_path / "many")
+    assert one.findings == many.findings
+    for name in ("kept.parquet", "excluded.parquet"):
+        assert read(tmp_path / "one" / name) == read(tmp_path / "many" / name)
+
+
+def test_a_folder_of_mixed_files_and_shapes_is_one_dataset(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write(folder / "a.jsonl", rows(3))
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress(json.dumps({"text": text(90)}).encode()))
+    (folder / "c.csv").write_text(f"prompt,completion\n{text(91)},{text(92)}\n{text(93)}\n")
+    write_records(
+        [Record(kind="pair", text_a="He is a nurse.", text_b="She is a nurse.")], folder / "d.parquet"
+    )
+    (folder / "e.json").write_text(json.dumps([{"messages": [{"role": "user", "content": text(94)}]}]))
+    done = run(folder, tmp_path / "out")
+    assert (done.rows, done.records, done.excluded) == (8, 7, 1)
+    assert done.kinds == {"sft": 5, "document": 1, "pair": 1}
+    assert [s.file for s in done.sources] == ["a.jsonl", "b.jsonl.gz", "c.csv", "d.parquet", "e.json"]
+    assert read(tmp_path / "out/excluded.parquet")[0]["place"] == "c.csv, line 3"
+
+
+def test_addresses_are_read_as_daft_reads_them(tmp_path: Path) -> None:
+    # As s3:// and hf:// are, but without a network.
+    folder = tmp_path / "far"
+    folder.mkdir()
+    write(folder / "a.jsonl", rows(3))
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress(json.dumps({"text": text(90)}).encode()))
+    write_records(
+        [Record(kind="pair", text_a="He is a nurse.", text_b="She is a nurse.")], folder / "d.parquet"
+    )
+    (folder / "notes.txt").write_text("no data")
+    address = f"file://{folder}"
+    done = run(f"{address}/*", tmp_path / "out")
+    assert (done.rows, done.kept) == (5, 5)
+    assert [s.file for s in done.sources] == [
+        f"{address}/{n}" for n in ("a.jsonl", "b.jsonl.gz", "d.parquet")
+    ]
+    assert run(f"{address}/a.jsonl", tmp_path / "one").rows == 3
+    with pytest.raises(InputError, match=r"records\.(missing|unreadable)"):
+        run(f"{address}/*.csv", tmp_path / "none")
+
+
+def test_counterfactuals_of_one_parent_are_no_duplicates(tmp_path: Path) -> None:
+    def record(end: str, parent: str, mechanism: str) -> Record:
+        lineage = Lineage(parents=(parent,), generator="g")
+        turns = ({"role": "user", "content": text(1)}, {"role": "assistant", "content": f"{text(2)} {end}"})
+        about = {"kind": "sft", "messages": turns, "mechanism": mechanism, "source": "synthetic"}
+        return Record.model_validate({**about, "lineage": lineage})
+
+    for mechanism, near in (("bias", 0), ("values", 1)):
+        data = tmp_path / f"{mechanism}.jsonl"
+        write_records([record("he", "p", mechanism), record("she", "p", mechanism)], data)
+        found = by_code(run(data, tmp_path / mechanism))["duplicates.near"].estimate
+        assert found
+        assert round(found.value * found.n) == near
+
+
+def test_contamination_by_any_evaluation_file(tmp_path: Path) -> None:
+    cases = write(tmp_path / "eval.jsonl", [{"question": text(4, 12), "answer": "B"}])
+    data = write(
+        tmp_path / "data.jsonl", [*rows(5, start=50), {"instruction": text(4, 12), "output": "B it is"}]
+    )
+    found = by_code(run(data, tmp_path / "out", against=[str(cases)]))
+    assert found["contamination.grams"].rows == ("data.jsonl, line 6",)
+    assert read(tmp_path / "out/excluded.parquet")[0]["reasons"] == ["contamination.grams"]
+    assert by_code(run(data, tmp_path / "again"))["contamination.grams"].status == "not run"
+
+
+def test_evaluation_sets_that_cannot_be_used_are_all_named(tmp_path: Path) -> None:
+    short = write(tmp_path / "short.jsonl", [{"question": "why"}])
+    with pytest.raises(InputError) as caught:
+        read_held_out([str(short), str(tmp_path / "none.jsonl")])
+    assert [p.code for p in caught.value.problems] == ["screen.against", "records.missing"]
+
+
+def test_finished_parts_are_not_done_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write(tmp_path / "data.jsonl", rows(60))
+    monkeypatch.setattr(sources, "UNIT", 9000)
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(dataset, "sort_rows", None)
+        with pytest.raises(TypeError):
+            run(data, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/parts/rows").iterdir()}
+    assert len(before) > 1
+    units, _ = plan(str(data), tmp_path / "out/parts")
+    dict(scan.scan(units, Settings(), tmp_path / "out/parts"))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    dict(scan.scan(units, Settings(longest=5), tmp_path / "out/parts"))
+    assert all(path.stat().st_mtime_ns != time for path, time in before.items())
+    assert run(data, tmp_path / "out").kept == 60
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", rows(5))
+    units, files = plan(str(data), tmp_path / "work")
+    write(data, rows(4))
+    with pytest.raises(InputError, match=r"screen\.changed"):
+        list(sources.unit_rows(units[0]))
+    with pytest.raises(InputError, match=r"screen\.changed"):
+        sources.check_unchanged(files)
+
+
+def test_a_compressed_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bomb.jsonl.gz"
+    path.write_bytes(gzip.compress(b" " * 30_000_000))
+    monkeypatch.setattr(sources, "FREE_UNPACKED", 2**20)
+    assert path.stat().st_size * MOST_UNPACKED < 30_000_000
+    with pytest.raises(InputError, match=r"screen\.unpacks-too-far"):
+        run(path, tmp_path / "out")
+
+
+def test_hostile_rows_are_excluded_with_a_reason(tmp_path: Path) -> None:
+    hostile: list[str | bytes] = [
+        '{"text": "lone \\ud800 surrogate"}', '{"text": "nul \\u0000 byte"}', "[" * 100_000, '{"text": "a", "text": "b"}',
+        b'{"text": "\xff"}', '{"text": 1}', '{"text": null}', "[1]", '{"kind": "sft", "messages": []}',
+        json.dumps({"text": "x" * 10_000_000}),
+    ]  # fmt: skip
+    data = write(tmp_path / "data.jsonl", [*hostile, *rows(2)])
+    done = run(data, tmp_path / "out")
+    assert (done.rows, done.kept + done.excluded) == (12, 12)
+    found = by_code(done)
+    assert round(found["form.unreadable"].estimate.value * 12) == 8  # type: ignore[union-attr]
+    assert found["form.long"].rows == ("data.jsonl, line 10",)
+    assert found["hidden.invisible"].rows == ("data.jsonl, line 2",)
+    assert "2 records.json, " in found["form.unreadable"].text
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("a.jsonl", b"", "screen.empty"),
+        ("a.jsonl", b"\n\n", "screen.empty"),
+        ("a.txt", b"x", "records.format"),
+        ("none.jsonl", None, "records.missing"),
+        ("a.parquet", b"PAR1", "records.parquet"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 99)[:-9], "records.gzip"),
+        ("*.jsonl", None, "records.missing"),
+    ],
+)
+def test_bad_input_is_one_error(tmp_path: Path, name: str, data: bytes | None, code: str) -> None:
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError) as caught:
+        run(tmp_path / name, tmp_path / "out")
+    assert [p.code for p in caught.value.problems] == [code]
+
+
+def test_a_dataset_without_a_record_is_excluded_whole(tmp_path: Path) -> None:
+    done = run(write(tmp_path / "d.jsonl", [{"other": 1}, "{", {"text": ""}]), tmp_path / "out")
+    assert (done.rows, done.records, done.kept, done.excluded) == (3, 0, 0, 3)
+    assert read(tmp_path / "out/kept.parquet") == []
+    assert [r["reasons"] for r in read(tmp_path / "out/excluded.parquet")] == [
+        ["form.unreadable"], ["form.unreadable"], ["form.empty"],
+    ]  # fmt: skip
+    assert by_code(done)["form.unreadable"].text == "1 records.json, 1 records.unknown-shape"
+
+
+def test_language_and_length_of_the_whole(tmp_path: Path) -> None:
+    english = [
+        {"text": f"The cat number {i} is on the mat and it was there with all of the dogs"} for i in range(30)
+    ]
+    odd = [
+        {"text": "Der Hund ist nicht auf dem Dach und die Katze mit der Maus auch nicht"},
+        {"text": text(1, 3000)},
+    ]
+    found = by_code(run(write(tmp_path / "d.jsonl", [*english, *odd]), tmp_path / "out"))
+    assert found["form.language"].rows == ("d.jsonl, line 31",)
+    assert found["form.language"].text == "most are en; others: 1 de"
+    assert found["form.length"].rows == ("d.jsonl, line 32",)
+
+
+def test_tallies_add_up_in_any_order() -> None:
+    def tally(place: int) -> Tally:
+        made = Tally(rows=2, records=1)
+        made.see("form.empty", [(place, f"line {place}")])
+        return made
+
+    one, other = tally(7), tally(3)
+    other.add(one)
+    one = tally_of(tally(7).to_json())
+    one.add(tally(3))
+    assert one == other
+    assert one.first["form.empty"] == [(3, "line 3"), (7, "line 7")]
+    assert (one.rows, one.found["form.empty"]) == (4, 2)
+
+
+def test_clusters_are_named_by_their_first_row_in_any_order() -> None:
+    pairs = [(5, 9), (2, 5), (7, 9), (1, 3)]
+    for order in (pairs, pairs[::-1], [(b, a) for a, b in pairs]):
+        clusters = Clusters()
+        for one, other in order:
+            clusters.join(one, other)
+        assert clusters.repeats() == {5: 2, 9: 2, 7: 2, 3: 1}
