@@ -73,7 +73,7 @@ class Strengths(_Table):
 
     adversarial: Tried = (0.5, 0.75, 1.0)
     bias: Tried = (0.5, 0.75, 1.0)
-    values: Tried = (0.75, 1.0, 1.5)
+    values: Tried = (0.5, 0.75, 1.0)
 
 
 class Endpoint(_Table):
