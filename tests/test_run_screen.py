@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.mechanisms.adversarial.prompts import learn_prompts
@@ -115,6 +115,7 @@ RECORDS = st.one_of(
 )
 
 
+@settings(deadline=None)  # the first call imports Arrow
 @given(st.lists(RECORDS, max_size=12))
 def test_no_row_leaves_without_a_reason(records: list[Record]) -> None:
     kept, dropped = screen(records, [HELD])
