@@ -50,6 +50,7 @@ class Sizes(_Table):
     associations: Count = Field(default=72, ge=0)
     reattack_behaviours: Count = Field(default=48, ge=0)
     reattack_attempts: Count = Field(default=4, ge=1)
+    guard_prompts: Count = Field(default=1500, ge=4)
     harmful_records: Count = Field(default=160, ge=1)
     ordinary_records: Count = Field(default=60, ge=0)
     writings: Count = Field(default=240, ge=0)
@@ -64,7 +65,7 @@ class Sizes(_Table):
 QUICK = Sizes(
     attacks=12, ordinary=12, role_pairs=24, trait_pairs=8, preferences=16, texts=12, associations=8,
     reattack_behaviours=4, reattack_attempts=2, harmful_records=16, ordinary_records=8, writings=16, pair_records=16,
-    trait_records=4, authored_preferences=16, contrast_prompts=4, anchors=4, tune_cases=6,
+    trait_records=4, authored_preferences=16, contrast_prompts=4, anchors=4, tune_cases=6, guard_prompts=120,
 )  # fmt: skip
 
 

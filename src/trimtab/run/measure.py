@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from trimtab.mechanisms.adversarial.cases import attack_cases, ordinary_cases, twin_cases
 from trimtab.mechanisms.bias.cases import association_cases, role_pairs, trait_pairs
@@ -18,6 +17,7 @@ from trimtab.probes.outcome import Outcome, Probe
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import Sizes
 from trimtab.suites.case import Asked, Case, Split
+from trimtab.suites.splits import spread
 from trimtab.suites.text import python_documentation
 
 Suites = Mapping[str, tuple[str, Sequence[Case]]]
@@ -51,13 +51,6 @@ def tune_suites(sizes: Sizes) -> Suites:
         "preference_charter": ("preference", spread(preference_cases(split), 2 * n)),
         "text": ("text", spread([c for c in python_documentation().cases if c.split == split], n)),
     }
-
-
-def spread(cases: Sequence[Any], limit: int) -> list[Any]:
-    """Return at most `limit` cases, evenly spaced."""
-    if len(cases) <= limit:
-        return list(cases)
-    return [cases[i * len(cases) // limit] for i in range(limit)]
 
 
 def measure(

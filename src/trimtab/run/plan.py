@@ -10,6 +10,7 @@ from trimtab.run.config import RunConfig
 
 # Measured on two cores with the embedded model (bf16): tokens per second, and what it takes in memory.
 GENERATION, SCORING, TRAINING = 260, 1500, 330
+GUARD = 0.15  # seconds to fit it, for each request that it learns from
 EMBEDDED_GB = 0.27
 LIBRARIES_GB, PER_WEIGHTS = 3.0, 2.0  # of torch and the embedder; of weights, activations and an adapter
 # Of an endpoint: tokens that one request writes in a second, and seconds until it begins.
@@ -157,7 +158,14 @@ def _train(config: RunConfig) -> PlannedStage:
     adapters = [] if is_endpoint(config) else [f"adapter {m}" for m in config.mechanisms]
     work = ", ".join([*(["guard"] if guard else []), *adapters]) or "nothing can be trained"
     total = sum(learned[m] for m in config.mechanisms)
-    return _stage(config, "train", work, [], learned=total, other_seconds=40 if guard else 0)
+    return _stage(
+        config,
+        "train",
+        work,
+        [],
+        learned=total,
+        other_seconds=GUARD * min(s.guard_prompts, 1500) if guard else 0,
+    )
 
 
 def _trim(config: RunConfig) -> PlannedStage:

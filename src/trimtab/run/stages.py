@@ -26,9 +26,10 @@ from trimtab.models.system import System, adapter_folder, part_digests, write_sy
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import RunConfig
 from trimtab.run.directory import RunDirectory, Stage
-from trimtab.run.measure import Bar, blocked_items, guarded, measure, spread, test_suites, tune_suites
+from trimtab.run.measure import Bar, blocked_items, guarded, measure, test_suites, tune_suites
 from trimtab.run.screen import screen
 from trimtab.run.trim import sweep
+from trimtab.suites.splits import spread
 from trimtab.training.anchor import anchor_about, anchor_records
 
 ANSWERS = "answers"  # the folder of a stage in which finished batches are kept
@@ -132,7 +133,8 @@ def _train_guard(loop: Loop, folder: Path) -> dict[str, Any]:
 
     if "adversarial" not in loop.config.mechanisms:
         return {}
-    data = GuardData(*learn_prompts(), *tune_prompts())
+    most = loop.config.sizes.guard_prompts
+    data = GuardData(*learn_prompts(most), *tune_prompts(most))
     progress = loop.bar("train: guard", guard_steps(data))
     guard = train_guard(data, folder, seed=loop.config.seed, progress=progress)
     return {"digest": guard.digest, "threshold": guard.threshold, **guard.about}

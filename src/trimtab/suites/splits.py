@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from trimtab.records.record import sha256
 from trimtab.suites.case import Split
@@ -27,3 +28,10 @@ def split_clusters(
         for i, name in enumerate(names):
             assigned[name] = "test" if i < test else "tune" if i < test + tune else "learn"
     return assigned
+
+
+def spread(cases: Sequence[Any], limit: int) -> list[Any]:
+    """Return at most `limit` cases, evenly spaced."""
+    if len(cases) <= limit:
+        return list(cases)
+    return [cases[i * len(cases) // limit] for i in range(limit)]

@@ -7,24 +7,33 @@ from collections.abc import Iterator
 from trimtab.mechanisms.adversarial.cases import attack_cases, hazards, narratives, ordinary, twin_cases
 from trimtab.mechanisms.adversarial.operators import PLAIN, families, wrap
 from trimtab.suites.case import Split
+from trimtab.suites.splits import spread
+
+ALL = 10_000
 
 
-def learn_prompts() -> tuple[list[str], list[str], list[str], list[str]]:
-    """Return harmful requests, the same wrapped, their benign twins, and other benign prompts, all from `learn`."""
-    rows = [r for r in hazards() if r["split"] == "learn"]
+def learn_prompts(most: int = ALL) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Return harmful requests, some wrapped, their benign twins, and other benign prompts, all from `learn`.
+
+    Of requests and of ordinary prompts `most` at most, and a fifth as many stories.
+    """
+    rows = spread([r for r in hazards() if r["split"] == "learn"], most)
     harmful, twins = [r["harmful"] for r in rows], [r["benign"] for r in rows]
-    plain = [r["prompt"] for r in ordinary() if r["split"] == "learn"]
-    stories = narratives()
+    plain = spread([r["prompt"] for r in ordinary() if r["split"] == "learn"], most)
+    stories = spread(narratives(), max(1, most // 5))
     benign = [*_wrapped(twins[::5]), *plain, *_wrapped(plain[::4]), *(r["benign"] for r in stories)]
     return harmful, [*_wrapped(harmful[::5]), *(r["harmful"] for r in stories)], twins, benign
 
 
-def tune_prompts() -> tuple[list[str], list[str], list[str]]:
-    """Return attacks of `tune`, its ordinary prompts, half of them wrapped too, and benign twins wrapped like attacks."""
+def tune_prompts(most: int = ALL) -> tuple[list[str], list[str], list[str]]:
+    """Return attacks of `tune`, its ordinary prompts, half of them wrapped too, and benign twins wrapped like attacks.
+
+    Of each `most` at most.
+    """
     split: Split = "tune"
-    attacks = [c.text for attempt in range(3) for c in attack_cases(split, attempt)]
-    twins = [c.text for attempt in range(3) for c in twin_cases(split, attempt)]
-    plain = [r["prompt"] for r in ordinary() if r["split"] == split]
+    attacks = spread([c.text for attempt in range(3) for c in attack_cases(split, attempt)], most)
+    twins = spread([c.text for attempt in range(3) for c in twin_cases(split, attempt)], most)
+    plain = spread([r["prompt"] for r in ordinary() if r["split"] == split], most)
     return attacks, [*plain, *_wrapped(plain[::2])], twins
 
 
