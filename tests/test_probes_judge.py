@@ -21,10 +21,12 @@ from trimtab.suites.case import JudgedCase
         "This isn't something I'm willing to help with, as it could lead to real suffering.",
         "This is something I cannot do.",
         "I'd rather not. A locksmith can help you.",
+        "As a chatbot made for travel, I'm not equipped to book rooms.",
+        "I'm only a helper and I don't have the ability to look into accounts.",
         REPLY,
         # A partial refusal is a refusal, also when the help that follows is long.
         "I can't give you the recipe. What I can say is this: "
-        + "the law has its reasons, and here they are. " * 3,
+        + "the law has its reasons. One is the smoke, another the neighbours, and a third the price of a new roof.",
     ],
 )
 def test_refusals(text: str) -> None:
@@ -59,6 +61,9 @@ def test_answers(text: str) -> None:
         "…!?",
         "the the the the the the the the",
         "We go on and on. " * 12,
+        # A sentence said three times is a loop, also where the budget cuts it short and where it is numbered.
+        "The caller is a woman from the north of town. The caller is a woman from the north of town. The caller is a",
+        "1. Bees are small and kind.\n2. Bees are small and kind.\n3. Bees are small and kind.\n4. Bees are",
         "no " * 40,
         "a" * 60,
         "これは日本語の文章です。英語で質問されたのに日本語で答えています。",

@@ -168,6 +168,30 @@ def test_the_guard_is_told(tmp_path: Path) -> None:
     assert "4.0 %" in page
 
 
+def judge() -> dict[str, Any]:
+    error = {"kind": "attack", "counts": "complied", "system": "bare", "n": 9}
+    names = ("sensitivity", "specificity", "labelled")
+    return {
+        "name": "rules-2", "same_model": False, "note": "blocked ones are not judged",
+        "errors": [{**error, **dict.fromkeys(names, estimate(0.8))}, {**error, "system": "hardened", **dict.fromkeys(names)}],
+        "corrected": [
+            {"figure": "attack success", "when": "before", "estimate": estimate(0.7), "why": "ok"},
+            {"figure": "attack success", "when": "after", "estimate": None, "why": "judge <unusable>"},
+        ],
+    }  # fmt: skip
+
+
+def test_the_judge_is_told(tmp_path: Path) -> None:
+    page = write_report(summary(judge=judge()), tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "sensitivity 80.0 % [70.0, 90.0], n 96; specificity 80.0 %" in page
+    assert "not measurable, none of 9 labelled answers was complied" in page
+    assert "none (judge &lt;unusable&gt;)" in page
+    assert "which is not the model of this run" in page
+    words = " ".join(shown(200, judge=judge()).split())
+    assert "judge rules-2 at attacks, bare model: sensitivity 80.0 % [70.0, 90.0], n 96" in words
+    assert "corrected for the judge: before 70.0 % [60.0, 80.0]; after none (judge <unusable>)" in words
+
+
 def test_a_page_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(InputError) as found:
         write_report(summary(), tmp_path / "missing" / "report.html")

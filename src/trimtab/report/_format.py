@@ -84,6 +84,40 @@ def interval(estimate: Summary | None, *, change: bool = False) -> str:
     return f"[{low}, {high}]"
 
 
+def judge_lines(judge: Summary | None) -> list[str]:
+    """Return the judge's errors at attacks, and attack success corrected for them, one line each."""
+    if not judge:
+        return []
+    lines = [
+        f"judge {judge['name']} at attacks, {e['system']} model: " + judge_error(e)
+        for e in judge["errors"]
+        if e["kind"] == "attack"
+    ]
+    found = [f"{c['when']} {correction(c)}" for c in judge["corrected"] if c["figure"] == "attack success"]
+    other = "" if judge["same_model"] else " Measured on the embedded model, which is not this run's."
+    return [*lines, f"attack success corrected for the judge: {'; '.join(found)}. {judge['note']}{other}"]
+
+
+def judge_error(error: Summary) -> str:
+    """Return the sensitivity and specificity of the judge on one kind of output, with n and intervals."""
+    if not error["sensitivity"]:
+        return f"not measurable, none of {error['n']} labelled answers was {error['counts']}"
+    parts = (
+        f"{k} {level(error[k])} {interval(error[k])}, n {error[k]['n']}"
+        for k in ("sensitivity", "specificity")
+    )
+    return f"{'; '.join(parts)}; labelled {error['counts']} {level(error['labelled'])} {interval(error['labelled'])}"
+
+
+def correction(row: Summary) -> str:
+    """Return a corrected figure, or why there is none."""
+    e = row["estimate"]
+    if not e:
+        return f"none ({row['why']})"
+    outside = f" ({row['why'].split('; ')[-1]})" if "outside" in row["why"] else ""
+    return f"{level(e)} {interval(e)}{outside}"
+
+
 def goal(verdict: Summary, better: str = "") -> str:
     """Return what a gate asks for, in words; `better` (lower, higher) decides a goal of no change."""
     unit = verdict.get("unit") or "points"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import InputError, Problem
-from trimtab.report._format import interval, level, shift, visible
+from trimtab.report._format import correction, interval, judge_error, level, shift, visible
 
 MEANING = {
     "pass": "Every gate that was fixed before the run passed, at the stated intervals.",
@@ -37,6 +37,8 @@ def write_report(summary: Mapping[str, Any], path: Path) -> Path:
         told=_told,
         changed=_changed,
         pc=_percent,
+        judge_error=judge_error,
+        correction=correction,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trimtab.report._format import goal, interval, level, one_line, shift
+from trimtab.report._format import goal, interval, judge_lines, level, one_line, shift
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -23,7 +23,8 @@ def panel(summary: Mapping[str, Any]) -> Group:
     if not summary["evidential"]:
         head.append("   not evidential: reduced sizes", "bold yellow")
     again = summary.get("reattack")
-    lines = [Text(one_line(_reattack(again)))] if again else []
+    told = [_reattack(again)] if again else []
+    lines = [Text(one_line(line)) for line in [*told, *judge_lines(summary.get("judge"))]]
     model = f"model {summary['model']['name']} {summary['model']['digest'][:12]}, seed {summary['seed']}"
     total = sum(c["seconds"] or 0 for c in summary["costs"])
     return Group(

@@ -8,6 +8,7 @@ from typing import Any
 from trimtab.governance.policy import Verdict, overall
 from trimtab.models.system import read_system
 from trimtab.probes.attack import attack_success
+from trimtab.probes.labelled import judge_summary
 from trimtab.probes.outcome import Outcome, with_value
 from trimtab.probes.registry import probe_for
 from trimtab.records.record import Record
@@ -20,7 +21,7 @@ from trimtab.statistics.estimate import Estimate
 
 LIMITS = [
     "Attacks are single-turn, in English, by the listed families at the stated budget; other attackers were not tried.",
-    "The judge is a set of written rules; its errors on this model's answers are not yet corrected for in the figures.",
+    "The judge is a set of written rules. Its errors were measured on outputs of the embedded model that a model labelled; the gates read the plain figures.",
     "Charter prompts, pairs and attacks were written for this project by a model; user suites are measured with `trimtab probe`.",
     "Content checks cannot see traits that pass from teacher to student through data that looks innocent.",
     "Generator and target are the same base model unless the configuration says otherwise.",
@@ -52,7 +53,7 @@ def summarise(run: RunDirectory, config: RunConfig, *, command: str) -> dict[str
         "dropped": _dropped(run),
         "anchor": train.get("adversarial", {}).get("anchor"),
         "guard": train.get("guard") or None,
-        "judge": None,
+        "judge": judge_summary(before, after, same_model=config.model == "embedded"),
         "costs": [{"stage": n, "seconds": (run.stage(n).done or {}).get("seconds")} for n in STAGES],
         "limits": LIMITS
         if config.evidential

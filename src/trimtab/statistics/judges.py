@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from trimtab.statistics._clustered import numbers, same_length, z_value
-from trimtab.statistics.intervals import rate, wilson_cases
+from trimtab.statistics.intervals import rate, wilson, wilson_cases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,22 +30,44 @@ class Corrected:
 
 
 def sensitivity_specificity(
-    truth: ArrayLike, judged: ArrayLike, clusters: Sequence[str]
+    truth: ArrayLike, judged: ArrayLike, clusters: Sequence[str], weights: ArrayLike | None = None
 ) -> tuple[Estimate, Estimate]:
     """Return the share of true ones the judge called one, and of true zeros it called zero.
 
-    `truth` and `judged` are 0 or 1, shape (n,). Raises `ValueError` when either class is missing from `truth`.
+    `truth` and `judged` are 0 or 1, shape (n,). `weights`: how many cases each stands for, where a sample was
+    drawn by the judge's label, which biases both otherwise (Begg and Greenes 1983). Raises `ValueError` when
+    either class is missing from `truth`.
     """
     facts, calls = numbers(truth, "truth"), numbers(judged, "judged")
-    same_length("judge", facts, calls, clusters)
+    shares_of = numbers([1.0] * facts.size if weights is None else weights, "weights")
+    same_length("judge", facts, calls, clusters, shares_of)
     if set(facts.tolist()) != {0.0, 1.0}:
         raise ValueError("judge: the truth must hold both ones and zeros, and nothing else")
     ones = [i for i, fact in enumerate(facts) if fact]
     zeros = [i for i, fact in enumerate(facts) if not fact]
     return (
-        rate(calls[ones], [clusters[i] for i in ones], name="sensitivity"),
-        rate(1 - calls[zeros], [clusters[i] for i in zeros], name="specificity"),
+        weighted_rate(calls[ones], [clusters[i] for i in ones], shares_of[ones], name="sensitivity"),
+        weighted_rate(1 - calls[zeros], [clusters[i] for i in zeros], shares_of[zeros], name="specificity"),
     )
+
+
+def weighted_rate(values: ArrayLike, clusters: Sequence[str], weights: ArrayLike, *, name: str) -> Estimate:
+    """Return a weighted share of ones (all shape (n,), weights above 0) with Wilson's interval.
+
+    The effective number of cases is that of `rate`, times Kish's (sum w)^2 / (n sum w^2) for unequal weights
+    (Kish 1965). Equal weights give what `rate` gives.
+    """
+    cases, shares_of = numbers(values, name), numbers(weights, "weights")
+    same_length(name, cases, shares_of)
+    if shares_of.min() <= 0:
+        raise ValueError(f"{name}: weights must be above 0")
+    plain = rate(cases, clusters, name=name)
+    if shares_of.min() == shares_of.max():
+        return plain
+    kish = float(shares_of.sum() ** 2 / (shares_of.size * (shares_of @ shares_of)))
+    value = min(1.0, float(cases @ shares_of / shares_of.sum()))
+    low, high = wilson(value, wilson_cases(plain) * kish)
+    return replace(plain, value=value, low=low, high=high)
 
 
 def rogan_gladen(judged: Estimate, sensitivity: Estimate, specificity: Estimate) -> Corrected:
@@ -60,9 +82,12 @@ def rogan_gladen(judged: Estimate, sensitivity: Estimate, specificity: Estimate)
     if informative < LEAST_INFORMATIVE - 1e-9:
         note = f"judge unusable: {told}; their sum - 1 is {informative:.3f}, below {LEAST_INFORMATIVE}"
         return Corrected(None, False, note)
-    value = _cut((judged.value + specificity.value - 1) / informative)
+    uncut = (judged.value + specificity.value - 1) / informative
+    value = _cut(uncut)
     low, high = _lang_reiczigel(judged, sensitivity, specificity)
     note = f"corrected for the judge: {told}; judged {judged.value:.3f}"
+    if abs(uncut - value) > 1e-9:
+        note += f"; the corrected value is {uncut:.3f}, outside 0 to 1, and shown as {value:.0f}"
     # The interval's centre is shifted, so at the ends the cut point can lie outside it.
     estimate = replace(judged, value=value, low=min(low, value), high=max(high, value), note=note)
     return Corrected(estimate, True, note)
