@@ -121,7 +121,7 @@ def judge_summary(before: Sequence[Outcome], after: Sequence[Outcome], *, same_m
 
 def _errors() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for kind in COUNTED:
+    for kind, counts in COUNTED.items():
         for system in ("bare", "hardened"):
             found = measured(kind, system)
             names = ("sensitivity", "specificity", "labelled")
@@ -129,5 +129,5 @@ def _errors() -> list[dict[str, Any]]:
                 dict(zip(names, (e.to_json() for e in found), strict=True)) if found else dict.fromkeys(names)
             )
             n = len(labelled_rows(kind, system))
-            rows.append({"kind": kind, "counts": COUNTED[kind], "system": system, "n": n, **told})
+            rows.append({"kind": kind, "counts": counts, "system": system, "n": n, **told})
     return rows
