@@ -46,9 +46,8 @@ def count(votes: Votes, groups: Groups) -> Counts:
         return total.astype(np.float64).reshape(shape)
 
     inside = groups.labels >= 0
-    members: Floats = 1.0 * np.bincount(
-        groups.labels[inside], weights=votes.weights[inside], minlength=shape[0]
-    )
+    members = np.zeros(shape[0])
+    np.add.at(members, groups.labels[inside], votes.weights[inside])
     return Counts(
         table(votes.value == AGREE),
         table(votes.value == DISAGREE),
