@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trimtab.charter.charter import Principle
     from trimtab.charter.tally import Tally
 
 charter = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
@@ -79,3 +82,162 @@ def _tell(counted: Tally, top: int) -> None:
     for line in lines(counted, top):
         tell(line)
     say("next: trimtab charter adopt CHARTER VOTES, or --json for every figure")
+
+
+VOTES = typer.Option(None, "--votes", help="Draft it from these votes: the statements of most consensus.")
+
+
+@charter.command()
+def init(
+    path: Path = typer.Argument(Path("charter.toml"), help="Where to write it."),
+    votes: Path | None = VOTES,
+    top: int = typer.Option(10, min=1, help="With --votes: how many statements to take."),
+) -> None:
+    """Write a charter to start from: the built-in one, or a draft from what people voted for.
+
+    Example: `trimtab charter init ours.toml --votes export/ --top 8`
+    """
+    from trimtab.charter.adoption import drafted
+    from trimtab.charter.charter import read_charter
+    from trimtab.charter.read_votes import read_votes
+    from trimtab.charter.tally import tally as count
+    from trimtab.charter.write_charter import write_charter
+    from trimtab.cli.output import tell
+
+    if votes:
+        draft, head = drafted(count(read_votes(votes)), top, path.stem), f"Drafted from {votes}."
+    else:
+        draft, head = read_charter(), "The default charter of trimtab: change what you see otherwise."
+    write_charter(draft, path, head=head)
+    tell(f"wrote {len(draft.principle)} principles to {path}\nnext: trimtab charter validate {path}")
+
+
+@charter.command()
+def show(
+    path: Path | None = typer.Argument(None, help="A charter; default: the built-in one."),
+    json: bool = typer.Option(False, "--json", help="One JSON line for each principle on stdout."),
+) -> None:
+    """Show the principles of a charter, what they rest on, and the dissent beside them.
+
+    Example: `trimtab charter show charter.toml`
+    """
+    from trimtab.charter.charter import read_charter
+    from trimtab.cli.output import event, tell
+
+    found = read_charter(path)
+    if json:
+        event("charter", name=found.name, version=found.version, digest=found.digest)
+        for p in found.principle:
+            event("principle", **p.model_dump(mode="json", exclude_none=True))
+        return
+    tell(f"{found.name}, version {found.version}, digest {found.digest}")
+    for p in found.principle:
+        for line in _principle(p):
+            tell(line)
+
+
+def _principle(p: Principle) -> Iterator[str]:
+    yield ""
+    yield f"{p.id}{f' ({p.status})' if p.status else ''}: {p.statement}"
+    yield f"  why: {p.rationale}"
+    yield from (f"  - {line}" for line in p.specifics)
+    for e in p.examples:
+        yield f"  keeps it: {e.keeps}"
+        yield f"  breaks it: {e.breaks}"
+    if a := p.adoption:
+        groups = ", ".join(f"{g.group} {g.agreed}/{g.seen}" for g in a.groups)
+        yield (
+            f"  {a.rule.figure} {a.value:.2f} [{a.low:.2f}, {a.high:.2f}], rule {a.rule.least:g}; statement "
+            f"{a.statement}: {groups}"
+        )
+    for d in p.dissent or ():
+        reason = f": {d.reason}" if d.reason else ""
+        yield f"  dissent: group {d.group}, statement {d.statement}, {d.disagreed} of {d.seen} disagree{reason}"
+
+
+@charter.command()
+def validate(path: Path = typer.Argument(help="A charter.")) -> None:
+    """Check a charter, and say what a reader would miss in it.
+
+    Example: `trimtab charter validate charter.toml`
+
+    Exit code: 0 usable, 2 not.
+    """
+    from trimtab.charter.charter import missing, read_charter
+    from trimtab.cli.output import say, tell
+
+    found = read_charter(path)
+    tell(f"{len(found.principle)} principles, version {found.version}, digest {found.digest}")
+    for line in missing(found):
+        tell(f"note: {line}")
+    say(f"next: trimtab charter show {path}, or trimtab reinforce --charter {path} -o values.parquet")
+
+
+@charter.command()
+def diff(
+    before: Path = typer.Argument(help="A charter."),
+    after: Path = typer.Argument(help="Another charter."),
+    json: bool = typer.Option(False, "--json", help="One JSON line for each change on stdout."),
+) -> None:
+    """Say what changed between two charters, and what changed without a new version.
+
+    Example: `trimtab charter diff charter.toml ours.toml`
+    """
+    from dataclasses import asdict
+
+    from trimtab.charter.charter import read_charter
+    from trimtab.charter.compare_charters import changes, unversioned
+    from trimtab.cli.output import event, say, tell
+
+    one, two = read_charter(before), read_charter(after)
+    for c in (found := changes(one, two)):
+        if json:
+            event("change", **asdict(c))
+        else:
+            tell(str(c))
+    if not found and not json:
+        tell(f"no change: digest {one.digest}")
+    for ident in unversioned(one, two):
+        say(f"note: {ident or 'the charter'} changed and kept its version")
+
+
+@charter.command()
+def adopt(
+    path: Path = typer.Argument(help="A charter with a [rule], and voted_on in its principles."),
+    votes: Path = typer.Argument(help="The votes, as for tally."),
+    output: Path | None = typer.Option(None, "-o", "--output", help="Write the charter with the outcome."),
+    groups: str = typer.Option("own", help="Opinion groups: own (found here) or given (of the export)."),
+) -> None:
+    """Decide by the charter's written rule which principles the votes adopt; dissent is kept beside them.
+
+    The rule stands in the charter before the votes are counted: [rule] with figure (group_aware, minimum,
+    geometric_mean), least, votes of each group, dissent and groups. Principles name their statements: voted_on = ["12"].
+
+    Example: `trimtab charter adopt charter.toml export/ -o adopted.toml`
+
+    Exit code: 0 decided, 2 input, 3 a principle is open.
+    """
+    from trimtab.charter.adoption import adopt as decide
+    from trimtab.charter.adoption import votes_digest
+    from trimtab.charter.charter import read_charter
+    from trimtab.charter.read_votes import read_votes
+    from trimtab.charter.tally import Options
+    from trimtab.charter.tally import tally as count
+    from trimtab.charter.write_charter import write_charter
+    from trimtab.cli.output import say, tell
+    from trimtab.errors import EXIT_INCONCLUSIVE
+
+    found = read_charter(path)
+    options = Options(groups, found.rule.groups if found.rule else None)
+    decided = decide(found, count(read_votes(votes), options), votes_digest(votes))
+    asked = [p for p in decided.charter.principle if p.voted_on]
+    for p in asked:
+        for line in _principle(p):
+            tell(line)
+    if decided.unclaimed:
+        tell(f"\nno principle names these, and the rule would adopt them: {', '.join(decided.unclaimed)}")
+    if output:
+        write_charter(decided.charter, output, head=f"Decided on {votes} by the rule below.")
+        say(f"next: trimtab charter show {output}")
+    if any(p.status == "open" for p in asked):
+        raise typer.Exit(EXIT_INCONCLUSIVE)
