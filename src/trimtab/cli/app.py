@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("train", "Train one adapter on a file of records."),
     "trim": ("trim", "Show a run's trade-off, or set its operating point."),
     "charter": ("charter", "Count what people voted for, and keep a charter of principles."),
+    "drift": ("drift", "Train a model on its own output again and again, and watch what drifts."),
     "compare": ("compare", "Compare the figures of two runs."),
     "ask": ("ask", "Put one prompt to a model or the system of a run."),
     "doctor": ("doctor", "Say what is installed, what is missing, and how to get it."),
