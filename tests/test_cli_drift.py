@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +36,10 @@ SMALL: Sequence[object] = (
 
 @pytest.fixture(scope="module")
 def finished(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a finished run with all arms."""
-    import subprocess
-    import sys
+    """Return the folder of a finished run with all arms, and what it printed beside it."""
+    from trimtab.cli import main
 
-    root = tmp_path_factory.mktemp("drift")
+    root, printed = tmp_path_factory.mktemp("drift"), io.StringIO()
     arguments = [
         *map(str, SMALL),
         "--reinforce",
@@ -48,15 +50,13 @@ def finished(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "-o",
         str(root),
     ]
-    ended = subprocess.run(
-        [sys.executable, "-m", "trimtab", "drift", *arguments, "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setattr(sys, "argv", ["trimtab", "drift", *arguments, "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert not ended.value.code
     (folder,) = root.iterdir()
-    (folder / "stdout").write_text(ended.stdout)
+    (folder / "stdout").write_text(printed.getvalue())
     return folder
 
 
