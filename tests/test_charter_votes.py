@@ -59,6 +59,15 @@ def test_a_folder_gives_texts_moderation_and_groups(tmp_path: Path) -> None:
     assert moderated_in(votes.statements, strict=True).tolist() == [True, False, False]
 
 
+def test_other_tables_of_a_folder_are_passed_over(tmp_path: Path) -> None:
+    folder = written(
+        tmp_path, a_votes=LOG, a_summary="topic,x\ndescription,one,two,three\n", note="what is this?\n"
+    )
+    (folder / "math.json").write_text("{}")
+    (folder / "broken.csv").write_bytes(b"\xff\xfe")
+    assert cells(read_votes(folder)) == WANTED
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

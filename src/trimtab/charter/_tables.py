@@ -80,6 +80,16 @@ def read_table(path: Path) -> Table:
     return Table(str(path), columns)
 
 
+def column_names(path: Path) -> list[str]:
+    """Return the names of a table's columns without reading it whole; none for what is no table."""
+    try:
+        if path.name.removesuffix(".gz").endswith(".json"):
+            return list(_read_json(path))
+        return _header(path)
+    except (InputError, OSError):
+        return []
+
+
 def _unusable(code: str, path: Path, message: str, fix: str = "Export it again") -> InputError:
     return InputError(Problem(f"votes.{code}", str(path), message, f"{fix}."))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trimtab.charter._ballots import from_ballots
 from trimtab.charter._polis import from_log, from_matrix, kind_of, statements, with_statements
-from trimtab.charter._tables import ENDINGS, Table, read_table
+from trimtab.charter._tables import ENDINGS, Table, column_names, read_table
 from trimtab.charter.votes import Votes
 from trimtab.errors import InputError, Problem
 
@@ -15,25 +15,26 @@ from trimtab.errors import InputError, Problem
 def read_votes(path: Path) -> Votes:
     """Read votes from a folder or a file; raises InputError with all its problems.
 
-    Of a folder every CSV and JSON table is looked at, and its columns say what it is. The log of votes goes
-    before the matrix of participants, which then only gives the source's groups.
+    Of a folder the columns of every CSV and JSON table say what it is; other tables (a summary) are passed over. The
+    log of votes goes before the matrix of participants, which then only gives the source's groups.
     """
     if not path.is_dir():
         table = read_table(path)
         return _votes(path, {kind_of(table): table})
-    found: dict[str, Table] = {}
+    found: dict[str, Path] = {}
+    others: list[Path] = []
     for file in sorted(p for p in path.iterdir() if p.name.endswith(ENDINGS)):
-        if not _summary(file) and (table := read_table(file)):
-            kind = kind_of(table)
-            if kind and kind in found:
-                message = f"holds more than one table of {kind}: {Path(found[kind].place).name}, {file.name}"
-                raise InputError(Problem("votes.which", str(path), message, "Name one of the files."))
-            found[kind] = table
-    return _votes(path, found)
-
-
-def _summary(path: Path) -> bool:
-    return path.name.startswith(("summary.", "conversation.", "math-", "participationInit", "stats-history"))
+        kind = kind_of(Table(str(file), dict.fromkeys(column_names(file))))
+        if kind and kind in found:
+            message = f"holds more than one table of {kind}: {found[kind].name}, {file.name}"
+            raise InputError(Problem("votes.which", str(path), message, "Name one of the files."))
+        if kind:
+            found[kind] = file
+        else:
+            others.append(file)
+    if not found and len(others) == 1:
+        found[""] = others[0]
+    return _votes(path, {kind: read_table(file) for kind, file in found.items()})
 
 
 def _votes(path: Path, found: dict[str, Table]) -> Votes:
