@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,8 +25,55 @@ class Example(BaseModel):
     breaks: Text
 
 
+class GroupVote(BaseModel):
+    """How an opinion group voted on a statement of a consultation; `reason` is for people to write."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group: Text
+    statement: Text
+    agreed: int = Field(ge=0)
+    disagreed: int = Field(ge=0)
+    seen: int = Field(ge=0)
+    reason: Text | None = None
+
+
+class Rule(BaseModel):
+    """By what a consultation adopts a principle, written down before its votes are counted.
+
+    Each of its statements must have `figure` at `least` or more: adopted when the lower limit of the 95 % interval
+    has it, rejected when the upper limit has not, open otherwise and where a group cast fewer than `votes`. A group
+    of which a share of `dissent` or more disagrees is kept beside the principle. `groups` fixes their number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    figure: Literal["group_aware", "minimum", "geometric_mean"] = "minimum"
+    least: float = Field(default=0.5, gt=0, lt=1)
+    votes: int = Field(default=5, ge=1)
+    dissent: float = Field(default=0.25, gt=0, lt=1)
+    groups: int | None = Field(default=None, ge=2, le=26)
+
+
+class Adoption(BaseModel):
+    """What the rule came to on the votes with this digest: the figure of the statement that decided, and how groups voted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    votes: Text
+    rule: Rule
+    statement: Text
+    value: float
+    low: float
+    high: float
+    groups: tuple[GroupVote, ...] = ()
+
+
 class Principle(BaseModel):
-    """What is asked, why, where it ends, and how it looks."""
+    """What is asked, why, where it ends, and how it looks; what was voted on for it, and what came of that.
+
+    `framing` says whether it asks to do or to avoid. `dissent` stays beside the principle, whatever was decided.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +82,12 @@ class Principle(BaseModel):
     rationale: Text
     specifics: tuple[Text, ...] = ()
     examples: tuple[Example, ...] = ()
+    framing: Literal["do", "avoid"] | None = None
+    status: Literal["draft", "open", "adopted", "rejected", "retired"] | None = None
+    version: Text | None = None
+    voted_on: tuple[Text, ...] | None = None
+    adoption: Adoption | None = None
+    dissent: tuple[GroupVote, ...] | None = None
 
 
 def _some(principles: tuple[Principle, ...]) -> tuple[Principle, ...]:
@@ -51,6 +104,7 @@ class Charter(BaseModel):
 
     name: Text
     version: Text
+    rule: Rule | None = None
     principle: Annotated[tuple[Principle, ...], AfterValidator(_some)]
 
     @model_validator(mode="after")
@@ -62,8 +116,8 @@ class Charter(BaseModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON of the charter."""
-        return digest(self.model_dump(mode="json"))
+        """SHA-256 of the canonical JSON of the charter; keys that are not set do not count."""
+        return digest(self.model_dump(mode="json", exclude_none=True))
 
 
 def read_charter(path: Path | None = None) -> Charter:
@@ -87,3 +141,21 @@ def _problem(place: str, keys: Sequence[int | str], message: str) -> Problem:
     where = f"{place}, {ascii(where)[1:-1]}" if where else place
     message = message.removeprefix("Value error, ")
     return Problem("charter.invalid", where, message, "See the default charter for the keys and their form")
+
+
+def missing(charter: Charter) -> list[str]:
+    """Return what readers of a charter would miss: examples, where a principle ends, who adopted it."""
+    found = []
+    for p in charter.principle:
+        gaps = [] if p.examples else ["examples that keep and break it"]
+        gaps += [] if p.specifics else ["specifics of where it ends"]
+        gaps += ["an adoption"] if p.status == "adopted" and p.adoption is None else []
+        if gaps:
+            found.append(f"{p.id} has no {', no '.join(gaps)}")
+    statements = [p.statement.casefold() for p in charter.principle]
+    twice = {p.id for p in charter.principle if statements.count(p.statement.casefold()) > 1}
+    if twice:
+        found.append(f"the same statement in {', '.join(sorted(twice))}")
+    if charter.rule is None and any(p.voted_on for p in charter.principle):
+        found.append("principles were voted on, and no [rule] says what adopts them")
+    return found

@@ -19,6 +19,8 @@ COMMANDS = {
     "reinforce": ("make", "Make value reinforcement records, and nothing else."),
     "train": ("train", "Train one adapter on a file of records."),
     "trim": ("trim", "Show a run's trade-off, or set its operating point."),
+    "charter": ("charter", "Count what people voted for, and keep a charter of principles."),
+    "drift": ("drift", "Train a model on its own output again and again, and watch what drifts."),
     "compare": ("compare", "Compare the figures of two runs."),
     "ask": ("ask", "Put one prompt to a model or the system of a run."),
     "doctor": ("doctor", "Say what is installed, what is missing, and how to get it."),
@@ -39,7 +41,10 @@ class Lazy(TyperGroup):
         module = import_module(f"trimtab.cli.{COMMANDS[cmd_name][0]}")
         loader = typer.Typer(add_completion=False, rich_markup_mode=None)
         function = getattr(module, cmd_name)
-        loader.command(cmd_name)(function)
+        if isinstance(function, typer.Typer):  # a command with commands of its own
+            loader = function
+        else:
+            loader.command(cmd_name)(function)
         command = typer.main.get_command(loader)
         command.name = cmd_name
         return command

@@ -1,0 +1,123 @@
+"""Plain ballots: approvals or rankings, a row for each voter, or rankings written as `A > B = C`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from trimtab.charter._polis import _choice, matrix_cells
+from trimtab.charter._tables import SHOWN, Table, by_number, names
+from trimtab.charter.votes import Kind, Statement, Votes
+from trimtab.errors import InputError, Problem
+
+
+def from_ballots(table: Table) -> Votes:
+    """Return the votes of a table of ballots; what its cells hold says of which kind. Raises InputError."""
+    known = names("ballots")
+    if column := table.find(known["ranking"]):
+        return _from_lists(table, table.texts(column), "ranking")
+    if column := table.find(known["approved"]):
+        return _from_lists(table, table.texts(column), "approval")
+    people, weight = table.find(known["participant"]), table.find(known["count"])
+    columns = by_number(c for c in table.columns if c not in (people, weight))
+    kind = _kind(table, columns)
+    read = {"opinions": _choice, "approval": _approval, "ranking": _place}[kind]
+    row, column_, value = matrix_cells(table, columns, read)
+    voters = table.texts(people) if people else [str(i + 1) for i in range(table.rows)]
+    votes = Votes(
+        kind, tuple(voters), tuple(Statement(c) for c in columns), row, column_, value, weight=_weights(table)
+    )
+    return _unranked_last(votes) if kind == "ranking" else votes
+
+
+def _kind(table: Table, columns: list[str]) -> Kind:
+    """Return what the cells are: opinions where one is -1 or a word of it, places where one is above 1."""
+    texts = {t.lower().removesuffix(".0") for c in columns for t in table.codes(c)[1]} - {""}
+    words = names("words")
+    if texts & set(words["disagree"]) - {"no"} or texts & set(words["pass"]) - {"0"}:
+        return "opinions"
+    places = any(t.isascii() and t.isdigit() and int(t[:9]) > 1 for t in texts)
+    return "ranking" if places else "approval"
+
+
+def _approval(text: str) -> int | None:
+    if not text:
+        return None
+    plain = text.lower().removesuffix(".0")
+    if plain in names("words")["approve"]:
+        return 1
+    if plain in names("words")["reject"]:
+        return -1
+    raise ValueError("is no approval")
+
+
+def _place(text: str) -> int | None:
+    plain = text.removesuffix(".0")
+    if not text:
+        return None
+    if plain.isascii() and plain.isdigit() and 0 < int(plain[:9]) < 10**6:
+        return -int(plain)
+    raise ValueError("is no place")
+
+
+def _weights(table: Table) -> Any:
+    column = table.find(names("ballots")["count"])
+    if column is None:
+        return np.ones(0)
+    texts = table.texts(column)
+    bad = [i for i, t in enumerate(texts) if not (t.isascii() and t.isdigit() and int(t[:12]) > 0)]
+    if bad:
+        fix = "Write a whole number above 0."
+        raise InputError(
+            [
+                Problem("votes.count", f"{table.place}, row {i + 1}", f"{texts[i][:40]!a} is no count", fix)
+                for i in bad[:SHOWN]
+            ]
+        )
+    return np.array([float(t) for t in texts])
+
+
+def _from_lists(table: Table, texts: list[str], kind: Kind) -> Votes:
+    """Return the votes of lists: `A > B = C` for rankings, `A; B` for approvals; what is not listed is last."""
+    parsed = [_levels(t, kind) for t in texts]
+    ids = by_number({i for levels in parsed for level in levels for i in level})
+    place = {name: i for i, name in enumerate(ids)}
+    problems = [
+        Problem("votes.twice", f"{table.place}, row {r + 1}", "lists a statement twice", "List it once.")
+        for r, levels in enumerate(parsed)
+        if sum(map(len, levels)) > len(set().union(*levels, set()))
+    ]
+    if problems or not ids:
+        raise InputError(
+            problems[:SHOWN] or [Problem("votes.empty", table.place, "lists nothing", "Fill it.")]
+        )
+    value = np.full((len(parsed), len(ids)), -1 if kind == "approval" else _LAST, dtype=np.int32)
+    for r, levels in enumerate(parsed):
+        for depth, level in enumerate(levels):
+            value[r, [place[i] for i in level]] = 1 if kind == "approval" else -(depth + 1)
+    row, column = (a.ravel() for a in np.indices(value.shape))
+    voters = tuple(str(i + 1) for i in range(len(parsed)))
+    return Votes(
+        kind, voters, tuple(Statement(i) for i in ids), row, column, value.ravel(), weight=_weights(table)
+    )
+
+
+_LAST = -(10**6)
+
+
+def _levels(text: str, kind: Kind) -> list[list[str]]:
+    if kind == "approval":
+        return [[n for part in text.split(";") if (n := part.strip())]]
+    return [[n for part in level.split("=") if (n := part.strip())] for level in text.split(">")]
+
+
+def _unranked_last(votes: Votes) -> Votes:
+    """Return the ballots with every statement that a voter did not rank in the last place."""
+    value = np.full(votes.shape, _LAST, dtype=np.int32)
+    value[votes.row, votes.column] = votes.value
+    row, column = (a.ravel() for a in np.indices(value.shape))
+    note = f"{int((value == _LAST).sum())} statements without a place on a ballot count as last there"
+    notes = (note,) if (value == _LAST).any() else ()
+    return replace(votes, row=row, column=column, value=value.ravel(), notes=(*votes.notes, *notes))

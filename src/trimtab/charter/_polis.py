@@ -1,0 +1,226 @@
+"""Polis exports: the log of votes, the matrix of participants, and the comments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trimtab.charter._tables import SHOWN, Table, by_number, names, same
+from trimtab.charter.votes import AGREE, DISAGREE, IN, OUT, PASS, UNMODERATED, Statement, Votes
+from trimtab.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from trimtab.charter.votes import Ints
+
+CHOICES = {"agree": AGREE, "pass": PASS, "disagree": DISAGREE}
+
+
+def kind_of(table: Table) -> str:
+    """Return what a table is: `votes`, `comments`, `participants` or ``""``; a known name decides."""
+    votes, comments, people = names("votes"), names("comments"), names("participants")
+    if all(table.find(votes[c]) for c in ("statement", "participant", "vote")):
+        return "votes"
+    if table.find(comments["statement"]) and table.find(comments["text"]):
+        return "comments"
+    counts = {"n-votes", "n-agree", "n-disagree"} & {same(c) for c in table.columns}
+    return "participants" if table.find(people["participant"]) and counts else ""
+
+
+def from_log(table: Table) -> Votes:
+    """Return the votes of a log, of each participant on each statement the last; raises InputError."""
+    known = names("votes")
+    statement, participant, vote = (_named(table, known[c]) for c in ("statement", "participant", "vote"))
+    value = _values(table, vote)
+    times = _times(table)
+    row, people = _by_arrival(*table.codes(participant), times)
+    column, ids = _sorted(*table.codes(statement))
+    key = row * len(ids) + column
+    order = np.lexsort((np.arange(len(key)), times, key))
+    last = order[np.append(key[order][1:] != key[order][:-1], True)]
+    replaced = len(key) - len(last)
+    notes = (f"{replaced} votes were changed later; the last one counts",) if replaced else ()
+    return Votes(
+        "opinions", tuple(people), tuple(Statement(i) for i in ids),
+        row[last], column[last], value[last], notes=notes,
+    )  # fmt: skip
+
+
+def from_matrix(table: Table) -> Votes:
+    """Return the votes of a matrix with a column for each statement; raises InputError."""
+    known = names("participants")
+    people = _named(table, known["participant"])
+    group = table.find(known["group"])
+    other = {same(n) for n in known["other"]}
+    columns = [c for c in table.columns if c not in (people, group) and same(c) not in other]
+    columns = by_number(columns)
+    row, column, value = matrix_cells(table, columns, _choice)
+    given = table.texts(group) if group else []
+    ids = table.texts(people)
+    _once(table, people, ids)
+    return Votes(
+        "opinions", tuple(ids), tuple(Statement(c) for c in columns), row, column, value, tuple(given)
+    )
+
+
+def statements(table: Table) -> dict[str, tuple[Statement, int, int]]:
+    """Return by id the statements of a table of comments, and how many agree and disagree there (-1: not told)."""
+    known = names("comments")
+    ids = table.texts(_named(table, known["statement"]))
+
+    def cells(name: str, default: str) -> list[str]:
+        column = table.find(known[name])
+        return table.texts(column) if column else [default] * len(ids)
+
+    moderated = (_moderated(m) for m in cells("moderated", ""))
+    meta = (m in ("true", "1", "t") for m in cells("meta", ""))
+    texts, agrees, disagrees = cells("text", ""), cells("agrees", "-1"), cells("disagrees", "-1")
+    rows = zip(ids, texts, moderated, meta, agrees, disagrees, strict=True)
+    return {i: (Statement(i, t, mod, m), _count(a), _count(d)) for i, t, mod, m, a, d in rows}
+
+
+def _moderated(text: str) -> int:
+    return {"-1": OUT, "1": IN, "false": OUT, "true": IN}.get(text.lower(), UNMODERATED)
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+
+
+def with_statements(votes: Votes, known: dict[str, tuple[Statement, int, int]]) -> Votes:
+    """Return the votes with texts and moderation; notes say what does not fit the comments."""
+    told = tuple(known[s.id][0] if s.id in known else s for s in votes.statements)
+    notes = list(votes.notes)
+    if missing := sum(s.id not in known for s in votes.statements):
+        notes.append(f"{missing} statements that were voted on are not among the comments")
+    agreed = np.bincount(votes.column[votes.value == AGREE], minlength=len(told))
+    off = sum(s.id in known and known[s.id][1] not in (-1, a) for s, a in zip(told, agreed, strict=True))
+    if off:
+        notes.append(f"{off} statements have another number of agreements in the comments than in the votes")
+    _not_reversed(told, known, votes)
+    return replace(votes, statements=told, notes=tuple(notes))
+
+
+def _not_reversed(
+    told: tuple[Statement, ...], known: dict[str, tuple[Statement, int, int]], votes: Votes
+) -> None:
+    """Refuse votes whose signs are the other way round than the comments' counts: Polis's API has -1 for agree."""
+    agreed, disagreed = (
+        np.bincount(votes.column[votes.value == v], minlength=len(told)) for v in (AGREE, DISAGREE)
+    )
+    claimed = np.array([known[s.id][1:] if s.id in known else (-1, -1) for s in told])
+    counted = (claimed >= 0).all(axis=1)
+    lean = ((agreed - disagreed) * (claimed[:, 0] - claimed[:, 1]))[counted]
+    if lean.sum() < 0:
+        message = "the votes have the other sign than the counts of the comments (-1 for agree)"
+        raise InputError(
+            Problem("votes.sign", "votes", message, "Multiply the votes by -1, as exports have them.")
+        )
+
+
+def _named(table: Table, known: list[str]) -> str:
+    if (name := table.find(known)) is None:
+        message = f"has no column named {', '.join(known[:4])}"
+        raise InputError(Problem("votes.columns", table.place, message, "Name it so."))
+    return name
+
+
+def _sorted(code: Ints, values: list[str]) -> tuple[Ints, list[str]]:
+    ordered = by_number(values)
+    place = {v: i for i, v in enumerate(ordered)}
+    return np.array([place[v] for v in values], dtype=np.intp)[code], ordered
+
+
+def _by_arrival(code: Ints, values: list[str], times: Any) -> tuple[Ints, list[str]]:
+    """Return participants in the order of their first votes: Polis's k-means starts at the first of them."""
+    first = np.full(len(values), np.inf)
+    np.minimum.at(first, code, times)
+    order = sorted(range(len(values)), key=lambda i: (first[i], i))
+    place = np.empty(len(values), dtype=np.intp)
+    place[order] = np.arange(len(values))
+    return place[code], [values[i] for i in order]
+
+
+def _choice(text: str) -> int | None:
+    """Return the value of a vote's text; None for none. Raises ValueError for what is no vote."""
+    if not text:
+        return None
+    plain = text.lower().removesuffix(".0").removeprefix("+")
+    for word, value in CHOICES.items():
+        if plain in names("words")[word]:
+            return value
+    raise ValueError("is no vote")
+
+
+def _values(table: Table, vote: str) -> Any:
+    code, texts = table.codes(vote)
+    values, bad = np.zeros(len(texts), dtype=np.int32), {}
+    for i, text in enumerate(texts):
+        try:
+            choice = _choice(text)
+        except ValueError:
+            choice = None
+        if choice is None:
+            bad[i] = text
+        else:
+            values[i] = choice
+    if bad:
+        where = np.flatnonzero(np.isin(code, list(bad)))[:SHOWN]
+        raise InputError([_no_vote(f"{table.place}, row {r + 1}", bad[int(code[r])]) for r in where])
+    return values[code]
+
+
+def _no_vote(place: str, text: str) -> Problem:
+    message = f"{text[:40]!a} is no vote"
+    return Problem("votes.value", place, message, "Votes are 1 agree, 0 pass, -1 disagree.")
+
+
+def matrix_cells(table: Table, columns: list[str], choice: Any) -> tuple[Ints, Ints, Any]:
+    """Return rows, columns and values of the cells that hold a vote; raises InputError with all that hold none.
+
+    `choice` gives the value of a cell's text, None for an empty one, and raises ValueError for what is no vote.
+    """
+    rows, cols, values, problems = [], [], [], []
+    for c, name in enumerate(columns):
+        code, texts = table.codes(name)
+        found = np.zeros(len(texts), dtype=np.int32)
+        empty = np.zeros(len(texts), dtype=bool)
+        for i, text in enumerate(texts):
+            try:
+                value = choice(text)
+            except ValueError:
+                at = int(np.flatnonzero(code == i)[0])
+                problems.append(_no_vote(f"{table.place}, row {at + 1}, column {name[:40]!a}", text))
+                continue
+            empty[i], found[i] = value is None, value or 0
+        cast = np.flatnonzero(~empty[code])
+        rows.append(cast)
+        cols.append(np.full(len(cast), c, dtype=np.intp))
+        values.append(found[code[cast]])
+    if problems:
+        raise InputError(problems[:SHOWN])
+    if not rows:
+        raise InputError(
+            Problem("votes.columns", table.place, "has no column of votes", "Add one a statement.")
+        )
+    return np.concatenate(rows), np.concatenate(cols), np.concatenate(values)
+
+
+def _once(table: Table, column: str, ids: list[str]) -> None:
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        message = f"the participant {twice[:40]!a} has more than one row"
+        raise InputError(Problem("votes.twice", f"{table.place}, {column}", message, "Keep one row of each."))
+
+
+def _times(table: Table) -> Any:
+    """Return the votes' times (N,) as numbers, zero where the log has none: then the order of rows decides."""
+    for name in names("votes")["time"]:
+        if (column := table.find([name])) is not None:
+            code, texts = table.codes(column)
+            try:
+                return np.array([float(t) for t in texts])[code]
+            except ValueError:
+                continue
+    return np.zeros(table.rows)

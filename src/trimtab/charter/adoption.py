@@ -1,0 +1,128 @@
+"""Adopts principles by the charter's written rule, and keeps the dissent beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab.charter.charter import Adoption, Charter, GroupVote, Principle, Rule
+from trimtab.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from trimtab.charter.tally import Tally
+
+Rows = dict[str, dict[str, Any]]
+SLUG = "s-"
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """The charter with statuses, and the ids of statements that the rule would adopt but no principle names."""
+
+    charter: Charter
+    unclaimed: tuple[str, ...]
+
+
+def adopt(charter: Charter, counted: Tally, votes: str) -> Adopted:
+    """Return the charter with status, adoption and dissent of every principle that was voted on.
+
+    `votes` is the digest of what was counted. Raises ConfigError where the charter has no rule, where no principle
+    names a statement, and for every named statement that was not counted.
+    """
+    rule, rows = charter.rule, {row["id"]: row for row in counted.to_json()["consensus"]}
+    problems = _problems(charter, rows)
+    if problems or rule is None:
+        raise ConfigError(problems)
+    principles = tuple(_decide(p, rule, rows, votes) if p.voted_on else p for p in charter.principle)
+    claimed = {s for p in principles for s in p.voted_on or ()}
+    unclaimed = tuple(i for i, row in rows.items() if i not in claimed and _outcome(rule, row) == "adopted")
+    return Adopted(charter.model_copy(update={"principle": principles}), unclaimed)
+
+
+def _problems(charter: Charter, rows: Rows) -> list[Problem]:
+    found = []
+    if charter.rule is None:
+        fix = 'Write one before the votes are counted: [rule] with figure = "minimum" and least = 0.5.'
+        found.append(Problem("adopt.no-rule", charter.name, "has no written rule", fix))
+    if not any(p.voted_on for p in charter.principle):
+        fix = 'Add voted_on = ["ID", …] to the principles that statements were voted on for.'
+        found.append(Problem("adopt.no-statement", charter.name, "no principle names a statement", fix))
+    for p in charter.principle:
+        for s in p.voted_on or ():
+            if s not in rows:
+                place, message = f"principle {p.id}, voted_on", f"statement {s[:40]!a} was not counted"
+                found.append(Problem("adopt.unknown", place, message, "Name a statement of the votes."))
+    return found
+
+
+def _decide(principle: Principle, rule: Rule, rows: Rows, votes: str) -> Principle:
+    """Return a principle with what the rule came to; of several statements the one that fares worst decides."""
+    named = [rows[s] for s in principle.voted_on or ()]
+    outcomes = [_outcome(rule, row) for row in named]
+    status = next(o for o in ("rejected", "open", "adopted") if o in outcomes)
+    worst = min(named, key=lambda row: float(row["figures"][rule.figure]["low"]))
+    figure = worst["figures"][rule.figure]
+    adoption = Adoption(
+        votes=votes, rule=rule, statement=worst["id"], value=_rounded(figure["value"]),
+        low=_rounded(figure["low"]), high=_rounded(figure["high"]),
+        groups=tuple(_vote(worst, g) for g in worst["groups"]),
+    )  # fmt: skip
+    dissent = tuple(_vote(row, g) for row in named for g in row["groups"] if _dissents(rule, g))
+    kept = _with_reasons(dissent, principle.dissent or ())
+    return principle.model_copy(update={"status": status, "adoption": adoption, "dissent": kept})
+
+
+def _outcome(rule: Rule, row: dict[str, Any]) -> str:
+    figure = row["figures"][rule.figure]
+    if figure["high"] < rule.least:
+        return "rejected"
+    enough = all(g["seen"] >= rule.votes for g in row["groups"])
+    return "adopted" if enough and figure["low"] >= rule.least else "open"
+
+
+def _dissents(rule: Rule, group: dict[str, Any]) -> bool:
+    return bool(group["disagreed"] and group["disagreed"] >= rule.dissent * group["seen"])
+
+
+def _vote(row: dict[str, Any], group: dict[str, Any]) -> GroupVote:
+    counts = {k: group[k] for k in ("group", "agreed", "disagreed", "seen")}
+    return GroupVote(statement=row["id"], **counts)
+
+
+def _with_reasons(dissent: tuple[GroupVote, ...], before: tuple[GroupVote, ...]) -> tuple[GroupVote, ...]:
+    """Return the dissent with the reasons that people wrote beside the same group and statement before."""
+    reasons = {(d.group, d.statement): d.reason for d in before}
+    return tuple(d.model_copy(update={"reason": reasons.get((d.group, d.statement))}) for d in dissent)
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 6)
+
+
+def drafted(counted: Tally, top: int, name: str) -> Charter:
+    """Return a draft from the `top` statements by group-aware consensus: people write the rest."""
+    rows = counted.to_json()["consensus"][:top]
+    principles = tuple(
+        Principle(
+            id=SLUG + _slug(row["id"]), statement=row["text"] or f"Statement {row['id']}",
+            rationale="Taken from a consultation; write here why, and where it ends.",
+            status="draft", version="1", voted_on=(row["id"],),
+        )
+        for row in rows
+    )  # fmt: skip
+    return Charter(name=name, version="1", rule=Rule(), principle=principles)
+
+
+def _slug(ident: str) -> str:
+    plain = "".join(c if c in "abcdefghijklmnopqrstuvwxyz0123456789" else "-" for c in ident.lower())
+    return plain if plain == ident else f"{plain}-{hashlib.sha256(ident.encode()).hexdigest()[:6]}"
+
+
+def votes_digest(path: Path) -> str:
+    """Return the SHA-256 of a file of votes, or of the names and digests of the files in a folder."""
+    if not path.is_dir():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    lines = (f"{votes_digest(p)}  {p.name}\n" for p in sorted(path.iterdir()) if p.is_file())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,185 @@
+"""Opinion groups as Polis finds them: principal components of the votes that were cast, then k-means.
+
+Polis: Small, Bjorkegren, Erkkilä, Shaw and Megill 2021, and the source of its math server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from trimtab.charter.votes import Flags, Floats, Ints, Votes
+
+ALONE = -1  # the label of a participant with too few votes to be placed
+LEAST_VOTES, LEAST_PARTICIPANTS = 7, 15
+BASE, MOST_GROUPS = 100, 5
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Points of the participants (P, 2), loadings of the statements (2, S) and their mean votes (S,)."""
+
+    points: Floats
+    components: Floats
+    center: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The group of each participant (P,), `ALONE` for none; names by label; how well each number of groups fits."""
+
+    labels: Ints
+    names: tuple[str, ...]
+    silhouettes: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> Ints:
+        """Members of each group (G,)."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.names))
+
+
+def project(votes: Votes, used: Flags) -> Projection:
+    """Return the two principal components over the statements chosen by `used` (S,).
+
+    A missing vote counts as the statement's mean, so the centred matrix is zero there and stays sparse. A
+    participant's point is scaled by sqrt(statements / votes cast), so that few votes do not pull it to the middle;
+    what moderators took out counts as cast by everyone, as in Polis.
+    """
+    inside = used[votes.column]
+    seen = votes.matrix(where=inside)
+    count = np.asarray(seen.sum(axis=0)).ravel()
+    total = np.asarray(votes.matrix(votes.value, inside).sum(axis=0)).ravel()
+    center = np.divide(total, count, out=np.zeros_like(total, dtype=np.float64), where=count > 0)
+    centred = votes.matrix(votes.value - center[votes.column], inside)
+    components = _components(centred)
+    cast = np.maximum(1, np.bincount(votes.row[inside], minlength=len(votes.participants)) + (~used).sum())
+    scale = np.sqrt(len(votes.statements) / cast)
+    return Projection((centred @ components.T) * scale[:, None], components, center)
+
+
+def _components(centred: Any) -> Floats:
+    """Return the first two right singular vectors (2, S) of a sparse matrix, signs fixed; zeros where there are fewer."""
+    from scipy.sparse.linalg import svds
+
+    found = np.zeros((2, centred.shape[1]))
+    if not centred.nnz:
+        return found
+    if min(centred.shape) <= 3:
+        rows = np.linalg.svd(centred.toarray(), full_matrices=False)[2][:2]
+    else:
+        rows = svds(centred, k=2, v0=np.ones(min(centred.shape)))[2][::-1]
+    signs = np.sign(rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)])
+    found[: len(rows)] = rows * signs[:, None]
+    return found
+
+
+def placed(votes: Votes) -> Flags:
+    """Return who has votes enough to be placed (P,): 7, or all where there are fewer statements.
+
+    Where fewer than 15 have, those with the most votes join until there are 15.
+    """
+    cast = votes.cast()
+    enough = cast >= max(1, min(LEAST_VOTES, len(votes.statements)))
+    if (missing := LEAST_PARTICIPANTS - int(enough.sum())) > 0:
+        rest = np.flatnonzero(~enough & (cast > 0))
+        enough[rest[np.argsort(-cast[rest], kind="stable")][:missing]] = True
+    return np.asarray(enough)
+
+
+def opinion_groups(votes: Votes, used: Flags, *, k: int | None = None) -> Groups:
+    """Return the opinion groups over the statements chosen by `used` (S,); `k` fixes their number.
+
+    More than 100 participants are first drawn together in 100 base clusters; their centres are clustered, weighted, into
+    2 to min(5, 2 + base clusters / 12) groups, and the best mean silhouette decides. A is the largest. k-means
+    starts at the first distinct points, in the order of participants, as in Polis: nothing is drawn by chance.
+    """
+    points = project(votes, used).points
+    inside = placed(votes)
+    labels = np.full(len(votes.participants), ALONE)
+    if (n := int(inside.sum())) == 0:
+        return Groups(labels, ())
+    base, centres = _base(points[inside])
+    weights = np.bincount(base, minlength=len(centres)).astype(float)
+    distinct = len(np.unique(centres, axis=0))
+    if distinct < 3 or n < 4:
+        labels[inside] = 0
+        return Groups(labels, ("A",))
+    choices = [k] if k else range(2, min(MOST_GROUPS, 2 + len(centres) // 12, distinct - 1) + 1)
+    found, fits = _best(centres, weights, choices)
+    labels[inside] = found[base]
+    return Groups(_by_size(labels), tuple(LETTERS[: found.max() + 1]), fits)
+
+
+def _base(points: Floats) -> tuple[Ints, Floats]:
+    if len(points) <= BASE:
+        return np.arange(len(points)), points
+    labels = _k_means(points, np.ones(len(points)), BASE)
+    used, labels = np.unique(labels, return_inverse=True)
+    sums = [np.bincount(labels, weights=points[:, d]) for d in range(points.shape[1])]
+    return labels.astype(np.intp), np.stack(sums, axis=1) / np.bincount(labels, minlength=len(used))[:, None]
+
+
+def _k_means(points: Floats, weights: Floats, k: int) -> Ints:
+    """Return the labels (n,) of k-means from the first `k` distinct points; fewer groups where there are fewer."""
+    from sklearn.cluster import KMeans
+
+    first = np.sort(np.unique(points, axis=0, return_index=True)[1])[:k]
+    fitted = KMeans(len(first), init=points[first], n_init=1).fit(points, sample_weight=weights)
+    return np.asarray(fitted.labels_, dtype=np.intp)
+
+
+def _best(centres: Floats, weights: Floats, choices: range | list[int]) -> tuple[Ints, dict[int, float]]:
+    from sklearn.metrics import silhouette_score
+
+    best, fits = np.zeros(len(centres), dtype=np.intp), {}
+    for k in choices:
+        labels = _k_means(centres, weights, k)
+        if 1 < len(set(labels)) < len(centres):
+            fits[k] = float(silhouette_score(centres, labels))
+            if fits[k] == max(fits.values()):
+                best = labels
+    return best, fits
+
+
+def stability(votes: Votes, used: Flags, groups: Groups) -> float:
+    """Return how far k-means from the best of ten random starts finds the same groups (adjusted Rand index)."""
+    from sklearn.cluster import KMeans
+
+    inside = groups.labels >= 0
+    if len(groups.names) < 2:
+        return float("nan")
+    fitted = KMeans(len(groups.names), n_init=10, random_state=0).fit(project(votes, used).points[inside])
+    labels = np.full(len(groups.labels), ALONE)
+    labels[inside] = fitted.labels_
+    return agreement(groups, Groups(labels, groups.names))
+
+
+def _by_size(labels: Ints) -> Ints:
+    """Return the labels renamed so that 0 is the largest group."""
+    sizes = np.bincount(labels[labels >= 0])
+    place = np.empty(len(sizes), dtype=np.intp)
+    place[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
+    return np.where(labels >= 0, place[labels], ALONE)
+
+
+def given_groups(votes: Votes) -> Groups | None:
+    """Return the groups that the source names, A the largest; None where it names none."""
+    names = sorted({g for g in votes.given if g})
+    if not names:
+        return None
+    place = {name: i for i, name in enumerate(names)}
+    labels = np.array([place.get(g, ALONE) for g in votes.given], dtype=np.intp)
+    order = np.argsort(-np.bincount(labels[labels >= 0]), kind="stable")
+    return Groups(_by_size(labels), tuple(names[i] for i in order))
+
+
+def agreement(one: Groups, other: Groups) -> float:
+    """Return the adjusted Rand index of two groupings, over those whom both place (Hubert and Arabie 1985)."""
+    from sklearn.metrics import adjusted_rand_score
+
+    both = (one.labels >= 0) & (other.labels >= 0)
+    return float(adjusted_rand_score(one.labels[both], other.labels[both])) if both.any() else float("nan")

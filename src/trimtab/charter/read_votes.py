@@ -1,0 +1,60 @@
+"""Reads votes: a folder or a file of a Polis export, or one file of ballots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from trimtab.charter._ballots import from_ballots
+from trimtab.charter._polis import from_log, from_matrix, kind_of, statements, with_statements
+from trimtab.charter._tables import ENDINGS, Table, column_names, read_table
+from trimtab.charter.votes import Votes
+from trimtab.errors import InputError, Problem
+
+
+def read_votes(path: Path) -> Votes:
+    """Read votes from a folder or a file; raises InputError with all its problems.
+
+    Of a folder the columns of every CSV and JSON table say what it is; other tables (a summary) are passed over. The
+    log of votes goes before the matrix of participants, which then only gives the source's groups.
+    """
+    if not path.is_dir():
+        table = read_table(path)
+        return _votes(path, {kind_of(table): table})
+    found: dict[str, Path] = {}
+    others: list[Path] = []
+    for file in sorted(p for p in path.iterdir() if p.name.endswith(ENDINGS)):
+        kind = kind_of(Table(str(file), dict.fromkeys(column_names(file))))
+        if kind and kind in found:
+            message = f"holds more than one table of {kind}: {found[kind].name}, {file.name}"
+            raise InputError(Problem("votes.which", str(path), message, "Name one of the files."))
+        if kind:
+            found[kind] = file
+        else:
+            others.append(file)
+    if not found and len(others) == 1:
+        found[""] = others[0]
+    return _votes(path, {kind: read_table(file) for kind, file in found.items()})
+
+
+def _votes(path: Path, found: dict[str, Table]) -> Votes:
+    if "votes" in found:
+        votes = from_log(found["votes"])
+        if "participants" in found:
+            votes = _with_given(votes, from_matrix(found["participants"]))
+    elif "participants" in found:
+        votes = from_matrix(found["participants"])
+    elif "" in found and "comments" not in found:
+        votes = from_ballots(found[""])
+    else:
+        message = "holds no votes" + (", only comments" if "comments" in found else "")
+        fix = "Name a file with a vote in each row, or a column for each statement."
+        raise InputError(Problem("votes.none", str(path), message, fix))
+    if "comments" in found:
+        votes = with_statements(votes, statements(found["comments"]))
+    return votes
+
+
+def _with_given(votes: Votes, matrix: Votes) -> Votes:
+    group = dict(zip(matrix.participants, matrix.given, strict=True)) if matrix.given else {}
+    return replace(votes, given=tuple(group.get(p, "") for p in votes.participants) if group else ())

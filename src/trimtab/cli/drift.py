@@ -1,0 +1,125 @@
+"""`trimtab drift`: what happens to a model that learns from its own output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from trimtab.models.local import LocalModel
+
+
+def drift(
+    generations: int = typer.Option(4, min=1, help="How often it learns from its own output."),
+    real_share: float = typer.Option(
+        0.25,
+        min=0,
+        max=0.99,
+        help="Share of fresh real data in the mixed and the reinforced arm; 0: no mixed arm.",
+    ),
+    reinforce: bool = typer.Option(False, "--reinforce", help="Add an arm with the values adapter."),
+    accumulate: bool = typer.Option(
+        False, "--accumulate", help="Learn from the data of all generations so far, not of the last alone."
+    ),
+    model: str = typer.Option("embedded", "--model", "-m", help="Model name; it must be trainable here."),
+    real: Path | None = typer.Option(
+        None, help="Real conversations to mix in and to compare with; default: Python's documentation."
+    ),
+    records: int = typer.Option(80, min=2, help="Records of a generation."),
+    tokens: int = typer.Option(80, min=1, help="Longest reply, in tokens."),
+    authored: int = typer.Option(
+        144, min=4, help="Preference pairs behind the values adapter of --reinforce."
+    ),
+    preferences: int = typer.Option(151, min=4, help="Preference cases of the values monitor."),
+    pairs: int = typer.Option(144, min=4, help="Pairs of the bias monitor."),
+    texts: int = typer.Option(80, min=4, help="Real texts of the collapse monitor."),
+    seed: int = typer.Option(0, min=0, help="Seed of generation and training."),
+    output: Path = typer.Option(Path("runs"), "--output", "-o", help="Folder of runs."),
+    fresh: bool = typer.Option(False, help="Start anew instead of going on with an unfinished run."),
+    engine: str = typer.Option("native", help="Where batches run: native, ray or ray://HOST:PORT."),
+    json: bool = typer.Option(False, "--json", help="JSON lines on stdout."),
+) -> None:
+    """Train a model on its own output again and again, and watch values, bias and collapse apart.
+
+    Arms: control (fresh real data only), uncontrolled (own output only), mixed, reinforced. Each generation trains a LoRA
+    adapter on the bare weights. An unfinished run of the same settings goes on where it was.
+
+    Example: `trimtab drift --generations 4 --real-share 0.25 --reinforce`
+
+    Exit code: 0 done, 2 input, 130 interrupted.
+    """
+    from trimtab.cli.output import bars
+    from trimtab.engine import set_engine
+    from trimtab.report.drift import write_drift_report
+    from trimtab.run.drift import DriftConfig, run_drift
+    from trimtab.run.drift_measures import Sizes
+    from trimtab.run.drift_summary import open_drift, summarise
+
+    config = DriftConfig(
+        model=model, seed=seed, generations=generations, real_share=real_share, reinforce=reinforce,
+        accumulate=accumulate, authored=authored, records=records, tokens=tokens, real=str(real) if real else None,
+        sizes=Sizes(preferences=preferences, role_pairs=pairs, texts=texts),
+    )  # fmt: skip
+    set_engine(engine)
+    base = _trainable(model)
+    with bars() as bar:
+        work = open_drift(output, config, base, bar, fresh=fresh)
+        run_drift(work)
+    summary = summarise(work)
+    page = write_drift_report(summary, work.folder / "report.html")
+    (_events if json else _tell)(summary, page)
+
+
+def _trainable(name: str) -> LocalModel:
+    from trimtab.errors import ConfigError, Problem
+    from trimtab.models.load import load_model
+    from trimtab.models.local import LocalModel
+
+    base = load_model(name)
+    if not isinstance(base, LocalModel):
+        fix = "Name a model on this machine: embedded, hf/ORG/NAME or dir/PATH."
+        raise ConfigError(Problem("drift.model", name, "cannot be trained here", fix))
+    return base
+
+
+def _events(summary: dict[str, Any], page: Path) -> None:
+    from trimtab.cli.output import event
+
+    for row in summary["levels"]:
+        event("level", **row)
+    for row in summary["changes"]:
+        event("change", **row)
+    for arm, monitors in summary["alarms"].items():
+        for monitor, found in monitors.items():
+            event("alarm", arm=arm, monitor=monitor, **found)
+    event("drift", report=str(page), seconds=summary["seconds"], model=summary["model"]["digest"])
+
+
+def _tell(summary: dict[str, Any], page: Path) -> None:
+    from trimtab.cli.output import say, tell
+    from trimtab.report._format import interval, level, shift
+
+    last = summary["config"]["generations"]
+    levels = {(r["arm"], r["generation"], r["name"]): r for r in summary["levels"]}
+    changes = {(r["arm"], r["generation"], r["name"]): r for r in summary["changes"]}
+    for name, measure in summary["watch"]["measure"].items():
+        start, control = levels.get(("control", 0, name)), levels.get(("control", last, name))
+        tell(f"{measure['monitor']}: {measure['title']}: {level(start)} at first, control {level(control)}")
+        for arm in summary["alarms"]:
+            c = changes.get((arm, last, name))
+            tell(
+                f"  {arm:13} {level(levels.get((arm, last, name)))}, against control {shift(c)} {interval(c, change=True)}"
+            )
+    rate = summary["watch"]["false_alarm_rate"]
+    tell(f"\nalarms, at most {100 * rate:g} % false for each monitor of a whole run")
+    for arm, monitors in summary["alarms"].items():
+        told = ", ".join(
+            f"{m} {'generation ' + str(a['first']) if a['first'] else 'none'} ({a['evidence'][-1]:.3g})"
+            for m, a in monitors.items()
+        )
+        tell(f"  {arm:13} {told}")
+    say(
+        f"{summary['seconds'] / 60:.1f} minutes\nreport: {page}\nnext: trimtab drift --help, or open the report"
+    )

@@ -1,0 +1,117 @@
+"""Measures a generation of a drift run: suites by log-likelihood, and its replies; then values by cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trimtab.errors import ModelError, Problem
+from trimtab.mechanisms.bias.cases import role_pairs
+from trimtab.mechanisms.values.cases import preference_cases
+from trimtab.models.batched import Batched
+from trimtab.models.protocol import Messages, Model, Question
+from trimtab.probes.outcome import Outcome, with_value
+from trimtab.probes.replies import distinct_2, near_duplicates, own_words, tail
+from trimtab.records.write import read_jsonl, write_jsonl
+from trimtab.run.directory import Stage
+from trimtab.run.measure import Bar, Suites, measure, spread
+from trimtab.run.monitors import Measured, by_cluster
+from trimtab.suites.text import python_documentation
+
+REPLIES = "replies"
+
+
+class Sizes(BaseModel):
+    """How many cases of the `test` split each generation is measured on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preferences: int = Field(default=151, ge=4)
+    role_pairs: int = Field(default=144, ge=4)
+    texts: int = Field(default=80, ge=4)
+
+
+def suites(sizes: Sizes) -> Suites:
+    """Return the suites of a generation: name → (kind, cases)."""
+    texts = [c for c in python_documentation().cases if c.split == "test"]
+    return {
+        "preference_charter": ("preference", spread(preference_cases("test"), sizes.preferences)),
+        "pair_roles": ("pair", spread(role_pairs("test", 3), sizes.role_pairs)),
+        "text": ("text", spread(texts, sizes.texts)),
+    }
+
+
+def measure_generation(
+    model: Model, stage: Stage, asked: Suites, prompts: Sequence[Messages], *, bar: Bar, name: str, tokens: int, temperature: float, seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Write the outcomes and the scored replies of a generation; returns how many there are."""
+    outcomes = measure(model, asked, name, bar, folder=stage.folder / "answers")
+    stage.write_outcomes(outcomes)
+    answers = Batched(model, stage.folder / "answers" / REPLIES).generate(
+        prompts, max_tokens=tokens, temperature=temperature, seed=seed,
+        progress=bar(f"{name}: write", len(prompts)),
+    )  # fmt: skip
+    if errors := [a.error for a in answers if a.error]:
+        fix = "Take a model whose chat template takes the prompts."
+        raise ModelError(
+            Problem("drift.answers", name, f"{len(errors)} prompts have no answer: {errors[0]}", fix)
+        )
+    texts = [a.text for a in answers]
+    spoken = [i for i, t in enumerate(texts) if t.strip()]
+    scores = model.loglikelihood([Question(texts[i], list(prompts[i])) for i in spoken])
+    entropy = {i: -s.mean for i, s in zip(spoken, scores, strict=True) if s.tokens}
+    rows = [{"reply": t, "entropy": entropy.get(i)} for i, t in enumerate(texts)]
+    write_jsonl(stage.folder / f"{REPLIES}.jsonl", rows)
+    return {"outcomes": len(outcomes), "replies": len(rows)}
+
+
+def scored_replies(stage: Stage) -> list[dict[str, Any]]:
+    """Return the replies of a finished generation with the mean surprise of their tokens (nats), in prompt order."""
+    return read_jsonl(stage.folder / f"{REPLIES}.jsonl")
+
+
+def values(stage: Stage, common: frozenset[str]) -> Measured:
+    """Return measure → cluster → value of a finished generation.
+
+    A reply's entropy is estimated by how surprised the model is at its own sampled tokens.
+    """
+    outcomes = with_value(stage.outcomes())
+    return {**_scored(outcomes), **_replies(scored_replies(stage), common)}
+
+
+def _scored(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+    pairs = [o for o in outcomes if o.suite == "pair_roles"]
+    preferences = [o for o in outcomes if o.suite == "preference_charter"]
+    texts = [o for o in outcomes if o.suite == "text"]
+
+    def gathered(rows: Sequence[Outcome], found: Sequence[float]) -> dict[str, float]:
+        return by_cluster(found, [o.cluster for o in rows])
+
+    return {
+        "preference_accuracy": gathered(preferences, [o.value or 0.0 for o in preferences]),
+        "preference_margin": gathered(preferences, [_margin(o.raw) for o in preferences]),
+        "pair_gap": gathered(pairs, [o.value or 0.0 for o in pairs]),
+        "pair_size": gathered(pairs, [abs(o.value or 0.0) for o in pairs]),
+        "nll": gathered(texts, [(o.value or 0.0) / max(1, o.raw["tokens"]) for o in texts]),
+    }
+
+
+def _margin(raw: dict[str, Any]) -> float:
+    """Return how much likelier the wanted reply is, in nats per token."""
+    return float(raw["chosen"] / raw["tokens_chosen"] - raw["rejected"] / raw["tokens_rejected"])
+
+
+def _replies(rows: Sequence[dict[str, Any]], common: frozenset[str]) -> dict[str, dict[str, float]]:
+    texts = [row["reply"] for row in rows]
+    prompts = [f"prompt-{i}" for i in range(len(rows))]
+    columns = {
+        "distinct_2": [distinct_2(t) for t in texts],
+        "tail": [tail(t, common) for t in texts],
+        "own_words": own_words(texts),
+        "near_duplicate": near_duplicates(texts),
+    }
+    found = {name: by_cluster(column, prompts) for name, column in columns.items()}
+    entropy = {p: row["entropy"] for p, row in zip(prompts, rows, strict=True) if row["entropy"] is not None}
+    return {**found, "entropy": entropy}

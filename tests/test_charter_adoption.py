@@ -1,0 +1,167 @@
+"""A charter is drafted, written, compared, and adopted by its written rule with the dissent beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.test_cli_charter import export
+from trimtab.charter.adoption import adopt, votes_digest
+from trimtab.charter.charter import Charter, Principle, Rule, missing, read_charter
+from trimtab.charter.compare_charters import changes, unversioned
+from trimtab.charter.read_votes import read_votes
+from trimtab.charter.tally import Options, Tally, tally
+from trimtab.charter.write_charter import charter_toml, write_charter
+from trimtab.errors import ConfigError, InputError
+from trimtab.records.toml import parse_toml
+
+if TYPE_CHECKING:
+    from tests.conftest import Command
+
+RULE = Rule(figure="minimum", least=0.5, votes=5, dissent=0.25)
+
+
+def principle(ident: str, *statements: str) -> Principle:
+    return Principle(id=ident, statement="S.", rationale="R.", voted_on=statements or None)
+
+
+def charter(*principles: Principle, rule: Rule | None = RULE) -> Charter:
+    return Charter(name="c", version="1", rule=rule, principle=principles)
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Tally:
+    return tally(read_votes(export(tmp_path_factory.mktemp("export"))), Options(k=2))
+
+
+def test_the_rule_adopts_rejects_and_leaves_open(counted: Tally) -> None:
+    found = adopt(
+        charter(principle("all", "2"), principle("camp", "0"), principle("none")), counted, "d"
+    ).charter
+    by_id = {p.id: p for p in found.principle}
+    assert {i: p.status for i, p in by_id.items()} == {"all": "adopted", "camp": "rejected", "none": None}
+    adoption = by_id["all"].adoption
+    assert adoption is not None
+    assert adoption.low >= 0.5
+    assert [(g.group, g.agreed, g.seen) for g in adoption.groups] == [("A", 16, 16), ("B", 8, 8)]
+    strict = RULE.model_copy(update={"votes": 9})  # the smaller group cast 8
+    assert (
+        adopt(charter(principle("all", "2"), rule=strict), counted, "d").charter.principle[0].status == "open"
+    )
+
+
+def test_the_worst_of_several_statements_decides(counted: Tally) -> None:
+    found = adopt(charter(principle("both", "2", "0")), counted, "d").charter.principle[0]
+    assert found.status == "rejected"
+    assert found.adoption is not None
+    assert found.adoption.statement == "0"
+
+
+def test_dissent_is_kept_with_the_reasons_that_people_wrote(counted: Tally) -> None:
+    once = adopt(charter(principle("camp", "0")), counted, "d").charter
+    dissent = once.principle[0].dissent
+    assert dissent is not None
+    assert [(d.group, d.disagreed, d.seen) for d in dissent] == [("B", 8, 8)]
+    told = dissent[0].model_copy(update={"reason": "It costs us more."})
+    again = adopt(charter(once.principle[0].model_copy(update={"dissent": (told,)})), counted, "d").charter
+    assert again.principle[0].dissent == (told,)
+
+
+def test_what_the_rule_would_adopt_and_nobody_claims_is_told(counted: Tally) -> None:
+    assert adopt(charter(principle("camp", "0")), counted, "d").unclaimed == ("2",)
+
+
+def test_all_problems_are_told_at_once(counted: Tally) -> None:
+    with pytest.raises(ConfigError) as caught:
+        adopt(charter(principle("a", "77"), principle("b", "3"), rule=None), counted, "d")
+    assert [p.code for p in caught.value.problems] == ["adopt.no-rule", "adopt.unknown", "adopt.unknown"]
+    with pytest.raises(ConfigError) as caught:
+        adopt(charter(principle("a")), counted, "d")
+    assert [p.code for p in caught.value.problems] == ["adopt.no-statement"]
+
+
+def test_a_written_charter_reads_back_the_same(counted: Tally, tmp_path: Path) -> None:
+    for i, wanted in enumerate(
+        (read_charter(), adopt(charter(principle("camp", "0", "2")), counted, "d").charter)
+    ):
+        path = tmp_path / f"{i}.toml"
+        write_charter(wanted, path, head="one\ntwo")
+        assert read_charter(path) == wanted
+        with pytest.raises(InputError):
+            write_charter(wanted, path)
+
+
+@given(st.text(min_size=1).filter(str.strip))
+def test_any_text_survives_toml(text: str) -> None:
+    wanted = Charter(name=text, version="1", principle=(principle("a"),))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return
+    found = parse_toml(charter_toml(wanted).encode(), place="x", area="charter")
+    assert Charter.model_validate(found) == wanted
+
+
+def test_keys_that_are_not_set_are_not_in_the_digest() -> None:
+    plain = Charter(name="c", version="1", principle=(Principle(id="a", statement="S.", rationale="R."),))
+    assert plain.digest == Charter.model_validate(plain.model_dump(exclude_none=True)).digest
+    assert plain.digest != charter(principle("a")).digest
+
+
+def test_changes_and_what_kept_its_version() -> None:
+    one = charter(principle("a"), principle("b"))
+    told = principle("a").model_copy(update={"statement": "T.", "version": "1"})
+    two = charter(told, principle("c"))
+    assert [str(c) for c in changes(one, two)] == [
+        "removed: b", 'changed: a, statement: "S." → "T."', 'changed: a, version: not set → "1"', "added: c",
+    ]  # fmt: skip
+    assert unversioned(one, two) == [""]
+    three = charter(told.model_copy(update={"statement": "U."}), principle("c"))
+    assert unversioned(two, three) == ["", "a"]
+    assert not changes(one, one)
+    assert not unversioned(one, one)
+
+
+def test_what_readers_would_miss() -> None:
+    assert not missing(read_charter())
+    adopted = principle("a", "1").model_copy(update={"status": "adopted"})
+    told = missing(charter(adopted, principle("b"), rule=None))
+    assert any(line.startswith("a has no examples") and "adoption" in line for line in told)
+    assert "the same statement in a, b" in told
+    assert any("no [rule]" in line for line in told)
+
+
+def test_the_digest_of_votes_is_of_all_files(tmp_path: Path) -> None:
+    folder = export(tmp_path)
+    before = votes_digest(folder)
+    (folder / "comments.csv").write_text("comment-id,comment-body\n0,x\n")
+    assert votes_digest(folder) != before
+
+
+def test_from_votes_to_an_adopted_charter(command: Command, tmp_path: Path) -> None:
+    votes, draft, adopted = tmp_path / "votes", tmp_path / "draft.toml", tmp_path / "adopted.toml"
+    votes.mkdir()
+    export(votes)
+    assert command("charter", "init", draft, "--votes", votes, "--top", 2).code == 0
+    assert read_charter(draft).principle[0].voted_on == ("2",)
+    code, out, _ = command("charter", "validate", draft)
+    assert code == 0
+    assert read_charter(draft).digest in out
+    assert "note: s-2 has no examples" in out
+    draft.write_text(draft.read_text().replace("dissent = 0.25", "dissent = 0.25\ngroups = 2"))
+    code, out, _ = command("charter", "adopt", draft, votes, "-o", adopted)
+    assert code == 0
+    assert "s-2 (adopted)" in out
+    assert read_charter(adopted).principle[0].status == "adopted"
+    code, out, _ = command("charter", "show", adopted)
+    assert code == 0
+    assert "minimum 0." in out
+    code, out, err = command("charter", "diff", draft, adopted)
+    assert code == 0
+    assert "changed: s-2, status" in out
+    assert "note: the charter changed and kept its version" in err
+    assert command("charter", "init", draft).code == 2

@@ -1,0 +1,178 @@
+"""Votes are read from Polis exports of several years and from plain ballots; what is wrong is told at once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trimtab.charter.read_votes import read_votes
+from trimtab.charter.votes import Votes, moderated_in
+from trimtab.errors import InputError
+
+LOG = "timestamp,datetime,comment-id,voter-id,vote\n3,x,0,7,-1\n1,x,0,7,1\n2,x,10,7,0\n9,x,2,5,1\n"
+COMMENTS = 'comment-id,agrees,disagrees,moderated,comment-body\n0,0,1,1,"First,\nwith a break"\n2,1,0,-1,Second\n10,0,0,0,Third\n'
+MATRIX = (
+    "participant,group-id,n-comments,n-votes,n-agree,n-disagree,0,2,10\n5,1,0,1,1,0,,1,\n7,0,0,2,0,1,-1,,0\n"
+)
+
+
+def written(folder: Path, **texts: str) -> Path:
+    for name, text in texts.items():
+        (folder / f"{name}.csv").write_text(text)
+    return folder
+
+
+def cells(votes: Votes) -> dict[tuple[str, str], int]:
+    return {
+        (votes.participants[r], votes.statements[c].id): int(v)
+        for r, c, v in zip(votes.row, votes.column, votes.value, strict=True)
+    }
+
+
+WANTED = {("7", "0"): -1, ("7", "10"): 0, ("5", "2"): 1}
+
+
+def test_of_a_log_the_last_vote_counts_and_participants_come_in_the_order_of_arrival(tmp_path: Path) -> None:
+    votes = read_votes(written(tmp_path, votes=LOG) / "votes.csv")
+    assert cells(votes) == WANTED
+    assert votes.participants == ("7", "5")
+    assert [s.id for s in votes.statements] == ["0", "2", "10"]
+    assert votes.notes == ("1 votes were changed later; the last one counts",)
+
+
+def test_a_matrix_and_a_log_are_the_same_votes(tmp_path: Path) -> None:
+    votes = read_votes(written(tmp_path, matrix=MATRIX) / "matrix.csv")
+    assert cells(votes) == WANTED
+    assert votes.given == ("1", "0")
+
+
+def test_a_folder_gives_texts_moderation_and_groups(tmp_path: Path) -> None:
+    folder = written(tmp_path, votes=LOG, comments=COMMENTS, participants=MATRIX, summary="topic,x\nurl,y\n")
+    votes = read_votes(folder)
+    assert votes.statements[0].text == "First,\nwith a break"
+    assert votes.given == ("0", "1")
+    assert moderated_in(votes.statements).tolist() == [True, False, True]
+    assert moderated_in(votes.statements, strict=True).tolist() == [True, False, False]
+
+
+def test_other_tables_of_a_folder_are_passed_over(tmp_path: Path) -> None:
+    folder = written(
+        tmp_path, a_votes=LOG, a_summary="topic,x\ndescription,one,two,three\n", note="what is this?\n"
+    )
+    (folder / "math.json").write_text("{}")
+    (folder / "broken.csv").write_bytes(b"\xff\xfe")
+    assert cells(read_votes(folder)) == WANTED
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("tid", "pid"),
+        ("statement_id", "participant_id"),
+        ("Comment ID", "Voter-Id"),
+        ("comment-id", "voter-id"),
+    ],
+)
+def test_columns_go_by_the_names_of_several_years(one: str, other: str, tmp_path: Path) -> None:
+    text = LOG.replace("comment-id", one).replace("voter-id", other)
+    assert cells(read_votes(written(tmp_path, v=text) / "v.csv")) == WANTED
+
+
+def test_json_and_gzip_are_read(tmp_path: Path) -> None:
+    rows = [
+        {"tid": 0, "pid": 7, "vote": -1, "modified": 3.0}, {"tid": 0, "pid": 7, "vote": 1, "modified": 1.0},
+        {"tid": 10, "pid": 7, "vote": 0, "modified": 2.0}, {"tid": 2, "pid": 5, "vote": 1, "modified": 9.0},
+    ]  # fmt: skip
+    path = tmp_path / "votes.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(rows).encode()))
+    assert cells(read_votes(path)) == WANTED
+    zipped = tmp_path / "votes.csv.gz"
+    zipped.write_bytes(gzip.compress(LOG.encode()))
+    assert cells(read_votes(zipped)) == WANTED
+
+
+def test_votes_with_the_sign_of_the_api_are_refused(tmp_path: Path) -> None:
+    turned = "comment-id,voter-id,vote\n0,1,-1\n0,2,-1\n2,1,1\n"
+    comments = "comment-id,agrees,disagrees,comment-body\n0,2,0,a\n2,0,1,b\n"
+    with pytest.raises(InputError, match="other sign") as caught:
+        read_votes(written(tmp_path, votes=turned, comments=comments))
+    assert caught.value.problems[0].code == "votes.sign"
+
+
+def test_counts_that_differ_are_noted(tmp_path: Path) -> None:
+    comments = COMMENTS.replace("2,1,0,-1", "2,5,0,-1").replace("10,0,0,0,Third\n", "")
+    votes = read_votes(written(tmp_path, votes=LOG, comments=comments))
+    assert any("another number of agreements" in n for n in votes.notes)
+    assert any("1 statements that were voted on are not among" in n for n in votes.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "wanted"),
+    [
+        ("voter,a,b\n1,1,0\n2,,1\n", "approval", {("1", "a"): 1, ("1", "b"): -1, ("2", "b"): 1}),
+        ("a,b\nyes,no\n", "approval", {("1", "a"): 1, ("1", "b"): -1}),
+        ("a,b\n1,-1\n,0\n", "opinions", {("1", "a"): 1, ("1", "b"): -1, ("2", "b"): 0}),
+        ("a,b\nagree,pass\n", "opinions", {("1", "a"): 1, ("1", "b"): 0}),
+        ("a,b,c\n2,1,\n", "ranking", {("1", "a"): -2, ("1", "b"): -1, ("1", "c"): -(10**6)}),
+        ("count,ranking\n3,b > a = c\n", "ranking", {("1", "b"): -1, ("1", "a"): -2, ("1", "c"): -2}),
+        ("approved\na;b\nb\n", "approval",
+         {("1", "a"): 1, ("1", "b"): 1, ("2", "a"): -1, ("2", "b"): 1}),
+    ],
+)  # fmt: skip
+def test_ballots_are_what_their_cells_hold(
+    text: str, kind: str, wanted: dict[tuple[str, str], int], tmp_path: Path
+) -> None:
+    votes = read_votes(written(tmp_path, ballots=text) / "ballots.csv")
+    assert (votes.kind, cells(votes)) == (kind, wanted)
+
+
+def test_ballots_weigh_what_they_stand_for(tmp_path: Path) -> None:
+    votes = read_votes(written(tmp_path, b="count,ranking\n3,a>b\n2,b>a\n") / "b.csv")
+    assert np.array_equal(votes.weights, [3, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "n"),
+    [
+        ("", "votes.empty", 1),
+        ("comment-id,voter-id,vote\n", "votes.empty", 1),
+        ("comment-id,voter-id,vote\n0,1,2\n0,2,1\n0,3,\x1b[2J\n", "votes.value", 2),
+        ("comment-id,voter-id,vote\n0,1\n0,2,1,1\n", "votes.cells", 2),
+        ("a,a\n1,0\n", "votes.columns", 1),
+        ("voter\n1\n", "votes.columns", 1),
+        ("a,b\n1,7\nx,1\n", "votes.value", 1),
+        ("ranking\na>a\n", "votes.twice", 1),
+        ("ranking\n>\n", "votes.empty", 1),
+        ("count,ranking\n0,a>b\n-1,a>b\n", "votes.count", 2),
+        ("comment-id,comment-body\n1,x\n", "votes.none", 1),
+        ("participant,n-votes,0\n1,1,1\n1,1,1\n", "votes.twice", 1),
+        ("a,b\n\xff\xfe,1\n", "votes.csv", 1),
+    ],
+)
+def test_what_is_wrong_is_told_at_once(text: str, code: str, n: int, tmp_path: Path) -> None:
+    path = tmp_path / "v.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError) as caught:
+        read_votes(path)
+    assert [p.code for p in caught.value.problems] == [code] * n
+    assert all(p.place.startswith(str(path)) and p.fix for p in caught.value.problems)
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "votes.json").write_text("{")
+    for path, code in ((tmp_path / "none.csv", "votes.unreadable"), (tmp_path / "votes.json", "votes.json")):
+        with pytest.raises(InputError) as caught:
+            read_votes(path)
+        assert caught.value.problems[0].code == code
+    (tmp_path / "votes.json").unlink()
+    with pytest.raises(InputError) as caught:
+        read_votes(tmp_path)
+    assert caught.value.problems[0].code == "votes.none"
+    written(tmp_path, a=LOG, b=LOG)
+    with pytest.raises(InputError) as caught:
+        read_votes(tmp_path)
+    assert caught.value.problems[0].code == "votes.which"

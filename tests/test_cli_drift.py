@@ -1,0 +1,171 @@
+"""`trimtab drift` on a tiny model: arms, resuming, the report; its figures mean what they say."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trimtab.probes.replies import (
+    common_words,
+    distinct_2,
+    near_duplicates,
+    own_words,
+    tail,
+    tail_coverage,
+    vocabulary,
+)
+from trimtab.records.read import read_records
+from trimtab.records.write import read_jsonl
+
+if TYPE_CHECKING:
+    from tests.conftest import Command, Ended
+
+SMALL: Sequence[object] = (
+    "--generations", 2, "--records", 4, "--tokens", 6, "--authored", 4, "--preferences", 6, "--pairs", 8,
+    "--texts", 6,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a finished run with all arms, and what it printed beside it."""
+    from trimtab.cli import main
+
+    root, printed = tmp_path_factory.mktemp("drift"), io.StringIO()
+    arguments = [
+        *map(str, SMALL),
+        "--reinforce",
+        "--real-share",
+        "0.5",
+        "-m",
+        f"dir/{tiny_folder}",
+        "-o",
+        str(root),
+    ]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setattr(sys, "argv", ["trimtab", "drift", *arguments, "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert not ended.value.code
+    (folder,) = root.iterdir()
+    (folder / "stdout").write_text(printed.getvalue())
+    return folder
+
+
+def again(command: Command, tiny_folder: Path, root: Path, *more: object) -> Ended:
+    return command("drift", *SMALL, "-m", f"dir/{tiny_folder}", "-o", root, *more)
+
+
+def test_every_arm_learns_from_what_it_should(finished: Path) -> None:
+    real = {"control": 4, "uncontrolled": 0, "mixed": 2, "reinforced": 2}
+    for arm, n in real.items():
+        for generation in ("01", "02"):
+            rows = read_records(finished / "stages" / arm / generation / "learned.parquet").records
+            assert sum(r.source == "human" for r in rows) == n
+            made = [r for r in rows if r.source == "synthetic"]
+            assert {r.lineage.depth for r in made} <= {int(generation)}
+            assert all(r.lineage.generator for r in made)
+            assert (finished / "stages" / arm / generation / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_what_is_learned_is_what_the_generation_before_wrote(finished: Path) -> None:
+    stages = finished / "stages"
+    for before, after in (("start", "uncontrolled/01"), ("uncontrolled/01", "uncontrolled/02")):
+        wrote = {row["reply"] for row in read_jsonl(stages / before / "replies.jsonl")}
+        learned = {
+            (r.messages or ())[-1].content for r in read_records(stages / after / "learned.parquet").records
+        }
+        assert learned == {w for w in wrote if w.strip()}
+
+
+def test_the_report_has_levels_changes_and_alarms(finished: Path) -> None:
+    events = [json.loads(line) for line in (finished / "stdout").read_text().splitlines()]
+    kinds = {e["event"] for e in events}
+    assert kinds == {"level", "change", "alarm", "drift"}
+    alarms = [(e["arm"], e["monitor"]) for e in events if e["event"] == "alarm"]
+    assert alarms == [
+        (a, m) for a in ("uncontrolled", "mixed", "reinforced") for m in ("values", "bias", "collapse")
+    ]
+    levels = {(e["arm"], e["generation"], e["name"]): e["value"] for e in events if e["event"] == "level"}
+    changes = {(e["arm"], e["generation"], e["name"]): e["value"] for e in events if e["event"] == "change"}
+    assert len({m for _, _, m in levels}) == 10
+    for (arm, generation, name), value in changes.items():
+        if name != "entropy":  # of replies that are not empty, which differ from arm to arm
+            apart = levels[arm, generation, name] - levels["control", generation, name]
+            assert value == pytest.approx(apart, abs=1e-9)
+    assert all(levels["control", 0, m] == levels["mixed", 0, m] for _, _, m in levels)
+
+
+def test_the_page_draws_every_measure_and_needs_nothing_else(finished: Path) -> None:
+    html = (finished / "report.html").read_text()
+    assert html.count("<svg") == 13  # three monitors and ten measures
+    assert not re.search(r'(src|href)="http', html)
+    assert "written by the same base" in html
+
+
+def test_a_finished_generation_is_not_done_again(
+    command: Command, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trimtab.training import sft
+
+    trained: list[int] = []
+    real_train = sft.train_sft
+
+    def train(*arguments: Any, **named: Any) -> Any:
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        trained.append(named["seed"])
+        return real_train(*arguments, **named)
+
+    monkeypatch.setattr(sft, "train_sft", train)
+    assert again(command, tiny_folder, tmp_path, "--real-share", 0).code == 130
+    (folder,) = tmp_path.iterdir()
+    done = {p.parent.name for p in folder.glob("stages/*/*/done.json")}
+    assert done == {"01"}
+    before = (folder / "stages/control/01/replies.jsonl").read_bytes()
+    monkeypatch.setattr(sft, "train_sft", real_train)
+    refused = again(command, tiny_folder, tmp_path, "--real-share", 0, "--seed", 5)
+    assert (refused.code, "seed" in refused.err, "[drift.config-changed]" in refused.err) == (2, True, True)
+    ended = again(command, tiny_folder, tmp_path, "--real-share", 0)
+    assert ended.code == 0, ended.err
+    assert [p.name for p in tmp_path.iterdir()] == [folder.name]
+    assert (folder / "stages/control/01/replies.jsonl").read_bytes() == before
+    assert "alarms, at most 5 % false" in ended.out
+    assert "uncontrolled" in ended.out
+
+
+def test_accumulated_data_holds_all_generations(command: Command, tiny_folder: Path, tmp_path: Path) -> None:
+    assert again(command, tiny_folder, tmp_path, "--real-share", 0, "--accumulate").code == 0
+    (folder,) = tmp_path.iterdir()
+    sizes = [len(read_records(folder / f"stages/control/{g}/learned.parquet").records) for g in ("01", "02")]
+    assert sizes == [4, 8]
+
+
+def test_what_cannot_be_done_is_refused(command: Command, tiny_folder: Path, tmp_path: Path) -> None:
+    ended = again(command, tiny_folder, tmp_path, "--records", 5000)
+    assert (ended.code, "[drift.real]" in ended.err) == (2, True)
+    data = tmp_path / "few.jsonl"
+    data.write_text(json.dumps({"prompt": "Hi", "completion": "Hello there."}) + "\n")
+    ended = again(command, tiny_folder, tmp_path / "other", "--real", data)
+    assert (ended.code, "1 are here" in ended.err) == (2, True)
+
+
+def test_figures_of_replies_by_hand() -> None:
+    assert distinct_2("a b a b a") == 0.5
+    assert distinct_2("one") == distinct_2("") == 0
+    common = common_words(["the the the the cat sat"])
+    assert common == {"the", "cat"}
+    assert tail("The dog sat", common) == pytest.approx(2 / 3)
+    assert own_words(["a b", "b c", ""]) == [0.5, 0.5, 0]
+    same = "one two three four five six"
+    assert near_duplicates([same, f"{same} seven", "quite other words in here", "x", "x"]) == [1, 1, 0, 1, 1]
+    assert vocabulary(["a b a", "c d"], 4) == 3
+    assert tail_coverage(["sat"], ["the cat sat ran"], frozenset({"the", "cat"}), 10) == 0.5
