@@ -24,6 +24,7 @@ from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Model
 from trimtab.models.system import System, adapter_folder, part_digests, write_system
 from trimtab.probes.registry import probe_for
+from trimtab.run import evidence
 from trimtab.run.config import RunConfig
 from trimtab.run.directory import RunDirectory, Stage
 from trimtab.run.measure import Bar, blocked_items, guarded, measure, spread, test_suites, tune_suites
@@ -50,13 +51,15 @@ class Loop:
 
 
 def run_loop(loop: Loop) -> None:
-    """Run every stage that is not finished, in order."""
+    """Run every stage that is not finished, in order; the ledger holds the terms first and then each result."""
     _same_model(loop)
+    evidence.started(loop.run, loop.config, loop.model.digest)
     for name, work in STAGES.items():
         stage = loop.run.stage(name)
         if stage.done is None:
             stage.begin()
             stage.finish(**work(loop, stage))
+        evidence.stage_done(loop.run, name)
 
 
 def _same_model(loop: Loop) -> None:
