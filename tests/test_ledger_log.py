@@ -253,7 +253,10 @@ def test_a_key_has_one_form() -> None:
         parse_key(str(PublicKey("k", (p + 1).to_bytes(32, "little"))), "here")
 
 
-STATEMENT = Statement("verdict", {"figures.json": "a" * 64}, {"outcome": "pass", "run": "r", "time": "t"})
+NOW = "2026-01-31T00:00:00Z"
+STATEMENT = Statement(
+    "verdict", {"figures.json": "a" * 64}, {"gates": {}, "outcome": "pass", "run": "r", "time": NOW}
+)
 ENTRY = seal(STATEMENT, [KEY])
 
 
@@ -300,12 +303,14 @@ def altered(**changes: Any) -> bytes:
         (ENTRY[: ENTRY.index(b"[") + 1] + b"]}", "unsigned"),
         (ENTRY.replace(b"[{", b"[" + ENTRY[ENTRY.index(b"{", 5) : -2] + b",{", 1), "duplicate-key"),
         (altered(_type="x"), "statement"), (altered(predicateType="urn:trimtab:other:v1"), "statement"),
-        (altered(predicate={}), "statement"), (altered(predicate="x"), "statement"), (altered(subject="x"), "statement"),
+        (altered(predicate={}), "statement"), (altered(predicate="x"), "statement"),
+        (altered(predicate={**STATEMENT.body, "time": "t"}), "statement"), (altered(predicate={**STATEMENT.body, "x": 1}), "statement"),
+        (altered(predicate={**STATEMENT.body, "run": 1}), "statement"), (altered(subject="x"), "statement"),
         (altered(subject=[1]), "statement"), (altered(more=1), "statement"), (altered(_type="-"), "statement"),
         (altered(subject=[{"name": "a", "digest": {"sha256": "a" * 64}, "more": 1}]), "statement"),
         (altered(subject=[{"name": n, "digest": {"sha256": "a" * 64}} for n in "ba"]), "statement"),
         (altered(subject=[{"name": "a", "digest": {"sha256": "a" * 64}}] * 2), "statement"),
-        (altered(predicate={"time": "t", "x": 1.5}), "malformed"), (altered(predicate={"time": "t", "é": 1}), "malformed"),
+        (altered(predicate={"time": NOW, "x": 1.5}), "malformed"), (altered(predicate={"time": "t", "é": 1}), "malformed"),
     ],
 )  # fmt: skip
 def test_another_form_of_an_entry_is_refused(entry: bytes, code: str) -> None:

@@ -19,6 +19,11 @@ COMMANDS = {
     "train": ("train", "Train one adapter on a file of records."),
     "trim": ("trim", "Show a run's trade-off, or set its operating point."),
     "compare": ("compare", "Compare the figures of two runs."),
+    "review": ("review", "Sign your decision on a run's release candidate."),
+    "release": ("release", "Write a bundle that can be verified offline."),
+    "verify": ("verify", "Check a bundle: files, ledger, signatures, quorum, every figure."),
+    "status": ("status", "Say what a workspace waits for: reviews, releases, what is due."),
+    "keys": ("keys", "List your keys, or make one."),
     "ask": ("ask", "Put one prompt to a model or the system of a run."),
     "doctor": ("doctor", "Say what is installed, what is missing, and how to get it."),
 }

@@ -19,11 +19,14 @@ from trimtab.governance.roles import check_roles, roles_statement
 from trimtab.models.cache import file_digest
 from trimtab.records.record import digest
 from trimtab.records.write import write_bytes
-from trimtab.run.measure import test_suites
+from trimtab.run.measure import reattack_cases, test_suites
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trimtab.run.config import RunConfig
     from trimtab.run.directory import RunDirectory
+    from trimtab.suites.case import Case
 
 EVIDENCE, SPLIT, FIGURES = "evidence", "test-split.jsonl", "figures.json"
 KINDS = {
@@ -41,15 +44,14 @@ ELSEWHERE = {"train": ("adapters/**/*", "guard/**/*"), "trim": ("system.json",)}
 
 def started(run: RunDirectory, config: RunConfig, model: str) -> None:
     """State configuration, policy and charter, and commit to the test split, before anything is trained."""
+    suites: dict[str, Sequence[Case]] = {
+        name: cases for name, (_, cases) in test_suites(config.sizes).items()
+    }
+    suites["reattack"] = reattack_cases(config.sizes)
     rows = [
-        {
-            "case": digest(case.model_dump(mode="json")),
-            "cluster": case.cluster,
-            "item": case.id,
-            "suite": name,
-        }
-        for name, (_, cases) in test_suites(config.sizes).items()
-        for case in cases
+        {"case": digest(c.model_dump(mode="json")), "cluster": c.cluster, "item": c.id, "suite": name}
+        for name, cases in suites.items()
+        for c in cases
     ]
     split = {"cases": len(rows), "root": commit(rows, run.folder / EVIDENCE / SPLIT)}
     body: dict[str, Any] = {
@@ -71,13 +73,15 @@ def started(run: RunDirectory, config: RunConfig, model: str) -> None:
 def stage_done(run: RunDirectory, name: str) -> None:
     """State what a stage made."""
     folder = run.stage(name).folder
-    files = [p for pattern in ("*.jsonl", "*.parquet") for p in folder.glob(pattern)]
+    files = [p for pattern in ("*.json", "*.jsonl", "*.parquet") for p in folder.glob(pattern)]
     files += [p for pattern in ELSEWHERE.get(name, ()) for p in run.folder.glob(pattern) if p.is_file()]
     body: dict[str, Any] = {"run": run.folder.name, "stage": name}
     if name in ("records", "screen"):
         body["records"] = {m: _records(run, name, m) for m in run.about["config"]["mechanisms"]}
     if KINDS[name] == "probe":
-        body["outcomes"] = {p.stem: len(run.stage(name).outcomes(p.stem)) for p in files}
+        body["outcomes"] = {
+            p.stem: len(run.stage(name).outcomes(p.stem)) for p in files if p.suffix == ".jsonl"
+        }
     names = [p.relative_to(run.folder).as_posix() for p in files]
     _ledger(run).append(Statement(KINDS[name], _digests(run.folder, names), body), once=True)
 

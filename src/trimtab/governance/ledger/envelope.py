@@ -7,7 +7,8 @@ same values and canonical form is one line in any language.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +23,28 @@ if TYPE_CHECKING:
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 LARGEST = 65535  # bytes of an entry: its length is written in two (C2SP tlog-tiles)
-KINDS = (
-    "ledger-opened",
-    "roles",
-    "run-started",
-    "probe",
-    "records",
-    "screen",
-    "training",
-    "trim",
-    "verdict",
-    "review",
-    "release",
-    "recall",
-    "key",
-)
-_TYPES = {f"urn:trimtab:{kind}:v1": kind for kind in KINDS}
+# What each kind of statement says, besides its time; nothing else may be in it.
+FIELDS: Mapping[str, Mapping[str, type]] = {
+    "ledger-opened": {"ledger": str, "operator": str, "origin": str},
+    "roles": {"demo": bool, "roles": list, "run": str},
+    "run-started": {
+        "charter": str, "config": str, "model": str, "policy": str, "run": str, "split": dict, "version": str,
+    },
+    "probe": {"outcomes": dict, "run": str, "stage": str},
+    "records": {"records": dict, "run": str, "stage": str},
+    "screen": {"records": dict, "run": str, "stage": str},
+    "training": {"run": str, "stage": str},
+    "trim": {"run": str, "stage": str},
+    "verdict": {"gates": dict, "outcome": str, "run": str},
+    "review": {
+        "answers": dict, "comment": str, "decision": str, "expires": str, "role": str, "run": str, "seen": dict,
+    },
+    "release": {"demo": bool, "run": str, "waivers": list},
+    "recall": {"kind": str, "name": str, "reason": str},
+    "key": {"new": str, "old": str, "reason": str, "role": str},
+}  # fmt: skip
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_TYPES = {f"urn:trimtab:{kind}:v1": kind for kind in FIELDS}
 
 
 @dataclass(frozen=True)
@@ -158,10 +165,12 @@ def _statement(value: Any, place: str) -> Statement:
     kind, body = _TYPES.get(str(value["predicateType"])), value["predicate"]
     if value["_type"] != STATEMENT or kind is None or not isinstance(body, dict):
         raise error
-    if not isinstance(body.get("time"), str) or not isinstance(value["subject"], list):
+    fields = {**FIELDS[kind], "time": str}
+    if set(body) != set(fields) or not all(type(body[k]) is t for k, t in fields.items()):
         raise error
-    subjects = dict(_subject(row, error) for row in value["subject"])
-    found = Statement(kind, subjects, body)
+    if not TIME.fullmatch(body["time"]) or not isinstance(value["subject"], list):
+        raise error
+    found = Statement(kind, dict(_subject(row, error) for row in value["subject"]), body)
     if found.to_json() != value:
         raise error
     return found
@@ -169,13 +178,6 @@ def _statement(value: Any, place: str) -> Statement:
 
 def _subject(row: Any, error: InputError) -> tuple[str, str]:
     match row:
-        case {"name": str(name), "digest": {"sha256": str(digest)}} if len(digest) == 64:
+        case {"name": str(name), "digest": {"sha256": str(digest)}} if re.fullmatch("[0-9a-f]{64}", digest):
             return name, digest
     raise error
-
-
-def subjects_of(files: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return subjects from (name, SHA-256); ValueError where a name is there twice."""
-    if len(dict(files)) < len(files):
-        raise ValueError("a file is named twice")
-    return dict(files)

@@ -68,8 +68,14 @@ class Log:
         """Return the entries from `first` on."""
         if not (self.folder / CHECKPOINT).exists():
             return []
-        with self._locked():
+        with self.reading():
             return self.unlocked_entries(first)
+
+    @contextmanager
+    def reading(self) -> Iterator[Checkpoint]:
+        """Keep the files as they are while they are read; gives the state of the log."""
+        with self._locked():
+            yield self.head()
 
     def unlocked_entries(self, first: int = 0) -> list[bytes]:
         """Return the same where the caller is the one who may append."""
