@@ -54,8 +54,6 @@ def review(
 
 
 def _show(run: Path, roles: list[Role]) -> None:
-    import json
-
     from trimtab.cli.output import tell
     from trimtab.errors import InputError, Problem
 

@@ -30,30 +30,31 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 LARGEST = 2**53 - 1
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 NAME = r"[A-Za-z0-9._/-]{1,100}"
+NOTE = r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:— [^\n]+\n)+)"
 PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
-SCHEMA: dict[str, dict[str, type]] = {
-    "ledger-opened": {"ledger": str, "operator": str, "origin": str},
-    "roles": {"demo": bool, "roles": list, "run": str},
-    "run-started": {
-        "charter": str, "config": str, "model": str, "policy": str, "run": str, "split": dict, "version": str,
-    },
-    "probe": {"outcomes": dict, "run": str, "stage": str},
-    "records": {"records": dict, "run": str, "stage": str},
-    "screen": {"records": dict, "run": str, "stage": str},
-    "training": {"run": str, "stage": str},
-    "trim": {"run": str, "stage": str},
-    "verdict": {"gates": dict, "outcome": str, "run": str},
-    "review": {
-        "answers": dict, "comment": str, "decision": str, "expires": str, "role": str, "run": str, "seen": dict,
-    },
-    "release": {"demo": bool, "run": str, "waivers": list},
-    "recall": {"kind": str, "name": str, "reason": str},
-    "key": {"new": str, "old": str, "reason": str, "role": str},
-}  # fmt: skip
-STAGES = {
-    "before": "probe", "records": "records", "screen": "screen", "train": "training", "trim": "trim",
-    "after": "probe", "reattack": "probe",
-}  # fmt: skip
+PATH = rf"(?!bundle\.json$|ledger/){PART}(?:/{PART})*"
+# What each kind of statement says besides its time: texts, objects {}, lists [] and truth values ?.
+SCHEMA = """
+ledger-opened ledger operator origin
+roles demo? roles[] run
+run-started charter config model policy run split{} version
+probe outcomes{} run stage
+records records{} run stage
+screen records{} run stage
+training run stage
+trim run stage
+verdict gates{} outcome run
+review answers{} comment decision expires role run seen{}
+release demo? run waivers[]
+recall kind name reason
+key new old reason role
+"""
+TYPES = {"": str, "{}": dict, "[]": list, "?": bool}
+WORDS = [re.findall(r"([a-z-]+)(\W*)(?: |$)", row) for row in SCHEMA.split("\n") if row]
+FIELDS = {row[0][0]: {name: TYPES[mark] for name, mark in row[1:]} for row in WORDS}
+STAGES = dict(before="probe", records="records", screen="screen", train="training", trim="trim")  # noqa: C408
+STAGES.update(after="probe", reattack="probe")
+SPLIT = "evidence/test-split.jsonl"
 STATED = ("adapters/", "guard/", "stages/", "system.json", "run.json", "figures.json")
 
 
@@ -69,19 +70,12 @@ class Found:
         self.due: list[tuple[str, str]] = []
         self.notes: list[str] = []
 
-    def fail(self, code: str, place: str) -> None:
-        """Note a failure."""
-        if (code, place) not in self.failures:
-            self.failures.append((code, place))
-
     def must(self, holds: bool, code: str, place: str) -> bool:
         """Note a failure unless it holds."""
-        if not holds:
-            self.fail(code, place)
+        if not holds and (code, place) not in self.failures:
+            self.failures.append((code, place))
         return holds
 
-
-# --- Ed25519 (RFC 8032, section 5.1) ---------------------------------------------------------------------------
 
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -90,26 +84,23 @@ ROOT = pow(2, (P - 1) // 4, P)
 Point = tuple[int, int, int, int]
 
 
-def add(a: Point, b: Point) -> Point:
-    """Add two points in extended coordinates."""
+def _add(a: Point, b: Point) -> Point:
     s, t = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
     c, d = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
     e, f, g, h = t - s, d - c, d + c, t + s
     return e * f % P, g * h % P, f * g % P, e * h % P
 
 
-def times(number: int, point: Point) -> Point:
-    """Multiply a point by a whole number."""
+def _times(number: int, point: Point) -> Point:
     total: Point = (0, 1, 1, 0)
     while number:
         if number & 1:
-            total = add(total, point)
-        point, number = add(point, point), number >> 1
+            total = _add(total, point)
+        point, number = _add(point, point), number >> 1
     return total
 
 
-def decode(data: bytes) -> Point | None:
-    """Read a point; None for what is none, or not in its only form."""
+def _decode(data: bytes) -> Point | None:
     number = int.from_bytes(data, "little")
     sign, y = number >> 255, number & (2**255 - 1)
     if y >= P:
@@ -125,27 +116,23 @@ def decode(data: bytes) -> Point | None:
     return x, y, 1, x * y % P
 
 
-def encode(point: Point) -> bytes:
-    """Write a point."""
+def _encode(point: Point) -> bytes:
     inverse = pow(point[2], P - 2, P)
     x, y = point[0] * inverse % P, point[1] * inverse % P
     return (y | (x & 1) << 255).to_bytes(32, "little")
 
 
-BASE = decode(bytes([0x58]) + bytes([0x66]) * 31) or (0, 1, 1, 0)
+BASE = _decode(bytes([0x58]) + bytes([0x66]) * 31) or (0, 1, 1, 0)
 
 
 def verifies(key: bytes, signature: bytes, data: bytes) -> bool:
     """Whether the signature (64 bytes) of the key (32 bytes) covers the data."""
-    point, s = decode(key), int.from_bytes(signature[32:], "little")
+    point, s = _decode(key), int.from_bytes(signature[32:], "little")
     if point is None or len(signature) != 64 or s >= ORDER:
         return False
     h = int.from_bytes(hashlib.sha512(signature[:32] + key + data).digest(), "little") % ORDER
     minus = (P - point[0], point[1], 1, P - point[3])
-    return encode(add(times(s, BASE), times(h, minus))) == signature[:32]
-
-
-# --- Forms: each value has one ---------------------------------------------------------------------------------
+    return _encode(_add(_times(s, BASE), _times(h, minus))) == signature[:32]
 
 
 def unbase(text: Any) -> bytes:
@@ -170,12 +157,16 @@ def plain(value: Any) -> bool:
     return isinstance(value, str) or value is None
 
 
+def written(value: Any) -> bytes:
+    """Write plain JSON in its only form."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def canonical(data: bytes) -> Any:
     """Read JSON in its only form (RFC 8785) without fractions; ValueError for other bytes."""
     try:
         value = json.loads(data.decode("utf-8"))
-        again = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        same = plain(value) and again.encode() == data
+        same = plain(value) and written(value) == data
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not same:
@@ -206,9 +197,7 @@ class Note:
     """A signed checkpoint (C2SP tlog-checkpoint, signed-note)."""
 
     def __init__(self, data: bytes) -> None:
-        m = re.fullmatch(
-            r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:— [^\n]+\n)+)", data.decode("utf-8")
-        )
+        m = re.fullmatch(NOTE, data.decode("utf-8"))
         if not m or not re.fullmatch(NAME, m[1]) or int(m[2]) > LARGEST:
             raise ValueError("not a checkpoint")
         self.origin, self.size, self.root = m[1], int(m[2]), unbase(m[3])
@@ -248,14 +237,8 @@ class Entry:
             raise EvidenceError("entry.unsigned")
         if len(dict(self.signatures)) < len(self.signatures):
             raise EvidenceError("entry.duplicate-key")
-        self.signed = b"DSSEv1 %d %b %d %b" % (
-            len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload,
-        )  # fmt: skip
+        self.signed = b"DSSEv1 28 %b %d %b" % (PAYLOAD_TYPE.encode(), len(payload), payload)
         self.kind, self.subjects, self.body = statement(payload)
-
-    def signed_by(self, key: Key) -> bool:
-        """Whether this key signed it."""
-        return any(k == key.id and verifies(key.raw, s, self.signed) for k, s in self.signatures)
 
 
 def shaped(data: bytes, code: str, keys: set[str]) -> dict[str, Any]:
@@ -276,30 +259,20 @@ def statement(payload: bytes) -> tuple[str, dict[str, str], dict[str, Any]]:
     except ValueError as error:
         raise EvidenceError("entry.malformed") from error
     try:
-        m = re.fullmatch(r"urn:trimtab:([a-z-]+):v1", value["predicateType"])
-        kind, body = m[1] if m else "", value["predicate"]
+        name, body = value["predicateType"], value["predicate"]
+        kind = name.removeprefix("urn:trimtab:").removesuffix(":v1")
         subjects = {row["name"]: row["digest"]["sha256"] for row in value["subject"]}
         again = [{"digest": {"sha256": d}, "name": n} for n, d in sorted(subjects.items())]
-        whole = {
-            "_type": STATEMENT,
-            "predicate": body,
-            "predicateType": value["predicateType"],
-            "subject": again,
-        }
-        fields = {**SCHEMA[kind], "time": str}
-        good = value == whole and set(body) == set(fields)
-        good = (
-            good and all(type(body[k]) is t for k, t in fields.items()) and re.fullmatch(TIME, body["time"])
-        )
+        good = value == {"_type": STATEMENT, "predicate": body, "predicateType": name, "subject": again}
+        fields = {**FIELDS[kind], "time": str}
+        good = good and name == f"urn:trimtab:{kind}:v1" and {k: type(v) for k, v in body.items()} == fields
         good = good and all(re.fullmatch(r"[0-9a-f]{64}", d) for d in subjects.values())
+        good = good and re.fullmatch(TIME, body["time"])
     except (KeyError, TypeError, AttributeError) as error:
         raise EvidenceError("entry.statement") from error
     if not good:
         raise EvidenceError("entry.statement")
     return kind, subjects, body
-
-
-# --- The tree (RFC 6962) and its tiles (C2SP tlog-tiles) -------------------------------------------------------
 
 
 def leaf(data: bytes) -> bytes:
@@ -312,9 +285,8 @@ def tree(hashes: list[bytes]) -> bytes:
     if not hashes:
         return hashlib.sha256(b"").digest()
     while len(hashes) > 1:
-        pairs = [
-            hashlib.sha256(b"\1" + a + b).digest() for a, b in zip(hashes[::2], hashes[1::2], strict=False)
-        ]
+        both = zip(hashes[::2], hashes[1::2], strict=False)
+        pairs = [hashlib.sha256(b"\1" + a + b).digest() for a, b in both]
         hashes = pairs + ([hashes[-1]] if len(hashes) % 2 else [])
     return hashes[0]
 
@@ -333,7 +305,7 @@ def read_ledger(folder: Path, found: Found) -> tuple[Note, list[bytes], set[str]
     try:
         note = Note((folder / "checkpoint").read_bytes())
     except (OSError, ValueError):
-        found.fail("ledger.checkpoint", "ledger/checkpoint")
+        found.must(False, "ledger.checkpoint", "ledger/checkpoint")
         return None
     names, entries = {"checkpoint"}, []
     for index in range(-(-note.size // 256)):
@@ -374,30 +346,19 @@ def cut(path: Path) -> list[bytes] | None:
     return entries
 
 
-# --- The bundle's files ----------------------------------------------------------------------------------------
-
-
 def read_manifest(folder: Path, found: Found) -> dict[str, Any] | None:
     """Read bundle.json; None where it is not what it must be."""
     try:
-        value = shaped(
-            (folder / "bundle.json").read_bytes(), "bundle.manifest", {"demo", "files", "format", "run"}
-        )
-        good = all(
-            re.fullmatch(rf"{PART}(/{PART})*", name) and set(row) == {"sha256", "size"} and not reserved(name)
-            for name, row in value["files"].items()
-        )
-        good = good and isinstance(value["demo"], bool) and isinstance(value["run"], str)
+        data = (folder / "bundle.json").read_bytes()
+        value = shaped(data, "bundle.manifest", {"demo", "files", "format", "run"})
+        good = isinstance(value["demo"], bool) and isinstance(value["run"], str)
+        for name, row in value["files"].items():
+            good = good and bool(re.fullmatch(PATH, name)) and set(row) == {"sha256", "size"}
     except (OSError, EvidenceError, AttributeError, TypeError):
         good = False
     if not found.must(good, "bundle.manifest", "bundle.json"):
         return None
     return value if found.must(value["format"] == FORMAT, "bundle.format", "bundle.json") else None
-
-
-def reserved(name: str) -> bool:
-    """Whether a manifest cannot list this file."""
-    return name == "bundle.json" or name.startswith("ledger/")
 
 
 def check_files(folder: Path, files: dict[str, Any], ledger: set[str], found: Found) -> None:
@@ -406,20 +367,17 @@ def check_files(folder: Path, files: dict[str, Any], ledger: set[str], found: Fo
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            found.fail("bundle.link", name)
+            found.must(False, "bundle.link", name)
         elif path.is_file():
             found.must(name in expected, "bundle.unlisted", name)
     for name, row in sorted(files.items()):
         path = folder / name
         if path.is_symlink() or not path.is_file():
-            found.fail("bundle.missing", name)
+            found.must(False, "bundle.missing", name)
             continue
         with path.open("rb") as file:
             same = hashlib.file_digest(file, "sha256").hexdigest() == row["sha256"]
         found.must(same and path.stat().st_size == row["size"], "bundle.changed", name)
-
-
-# --- The ledger's statements -----------------------------------------------------------------------------------
 
 
 class Log:
@@ -434,7 +392,7 @@ class Log:
             try:
                 self.entries.append(Entry(data))
             except EvidenceError as error:
-                found.fail(str(error), f"entry {index}")
+                found.must(False, str(error), f"entry {index}")
         self.readable = len(self.entries) == len(raw) and self._open()
 
     def _open(self) -> bool:
@@ -462,9 +420,9 @@ class Log:
                     raise EvidenceError("entry.signature")
                 self._learn(entry)
             except EvidenceError as error:
-                self.found.fail(str(error), place)
+                self.found.must(False, str(error), place)
             except (KeyError, TypeError, ValueError, AttributeError):
-                self.found.fail("entry.statement", place)
+                self.found.must(False, "entry.statement", place)
         signed = len(self.note.lines) == 1 and self.note.signed_by(self.keys["ledger"])
         self.found.must(signed, "ledger.signature", "ledger/checkpoint")
 
@@ -488,19 +446,12 @@ class Log:
                 self.roles[entry.body["run"], role["name"]] = [Key(k) for k in role["keys"]]
 
 
-# --- What the statements say of the run ------------------------------------------------------------------------
-
-
 class Claims:
     """The statements of one run, and whether the bundle is what they say."""
 
     def __init__(self, folder: Path, manifest: dict[str, Any], log: Log, at: str) -> None:
-        self.folder, self.files, self.demo, self.run = (
-            folder,
-            manifest["files"],
-            manifest["demo"],
-            manifest["run"],
-        )
+        self.folder, self.files = folder, manifest["files"]
+        self.demo, self.run = manifest["demo"], manifest["run"]
         self.log, self.found, self.at = log, log.found, at
         self.candidate = sha256((folder / "bundle.json").read_bytes())
         self.own = [(i, e) for i, e in enumerate(log.entries) if e.body.get("run") == self.run]
@@ -513,19 +464,11 @@ class Claims:
 
     def check(self) -> None:
         """Check everything; a statement that is not shaped as it must be is a failure of its own."""
-        for part in (
-            self.order,
-            self.stages,
-            self.terms,
-            self.split,
-            self.records,
-            self.verdict,
-            self.reviews,
-        ):
+        for part in ("order", "stages", "terms", "split", "records", "verdict", "reviews"):
             try:
-                part()
+                getattr(self, part)()
             except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError):
-                self.found.fail("claims.malformed", part.__name__)
+                self.found.must(False, "claims.malformed", part)
 
     def order(self) -> None:
         """The run states its terms once and first; roles come before training."""
@@ -547,14 +490,11 @@ class Claims:
     def stages(self) -> None:
         """Every stage is stated once, in order, and its files are in the bundle as stated."""
         must, stated, last = self.found.must, set(), -1
-        for name, kind in STAGES.items():
-            found = [i for i, e in self.of(kind) if e.body["stage"] == name]
+        for name, kind in [*STAGES.items(), ("verdict", "verdict")]:
+            found = [i for i, e in self.of(kind) if e.body.get("stage", "verdict") == name]
             if must(len(found) > 0, "stage.missing", name) and must(len(found) == 1, "stage.repeated", name):
                 must(found[0] > last, "stage.order", name)
                 last = max(last, found[0])
-        verdicts = self.of("verdict")
-        if must(len(verdicts) == 1, "stage.missing" if not verdicts else "stage.repeated", "verdict"):
-            must(verdicts[0][0] > last, "stage.order", "verdict")
         for _, entry in self.own:
             if entry.kind in ("release", "review"):
                 continue
@@ -577,12 +517,8 @@ class Claims:
     def split(self) -> None:
         """The outcomes are of all the cases that were committed to before training, and of no others."""
         must, body = self.found.must, self.of("run-started")[0][1].body["split"]
-        rows = self.lines("evidence/test-split.jsonl")
-        must(
-            salted(rows) == body["root"] and len(rows) == body["cases"],
-            "split.root",
-            "evidence/test-split.jsonl",
-        )
+        rows = self.lines(SPLIT)
+        must((salted(rows), len(rows)) == (body["root"], body["cases"]), "split.root", SPLIT)
         known: dict[str, set[str]] = {}
         for row in rows:
             known.setdefault(row["suite"], set()).add(row["item"])
@@ -596,11 +532,8 @@ class Claims:
                 must(len(set(items)) == len(items), "split.repeated", name)
                 must(all(item in known.get(suite, ()) for suite, item in items), "split.unknown", name)
                 for suite in {s for s, _ in items}:
-                    must(
-                        {i for s, i in items if s == suite} >= known.get(suite, set()),
-                        "split.incomplete",
-                        name,
-                    )
+                    missing = known.get(suite, set()) - {i for s, i in items if s == suite}
+                    must(not missing, "split.incomplete", name)
 
     def lines(self, name: str) -> list[Any]:
         """Read canonical JSON lines that the manifest lists."""
@@ -626,24 +559,19 @@ class Claims:
         told = json.loads((self.folder / "figures.json").read_bytes())
         gates = json.loads((self.folder / "policy.json").read_bytes())
         stated = {v["gate"]["figure"]: v["outcome"] for v in told["verdicts"]}
-        must(
-            stated == body["gates"] and told["outcome"] == body["outcome"], "verdict.changed", "figures.json"
-        )
+        same = (stated, told["outcome"]) == (body["gates"], body["outcome"])
+        must(same, "verdict.changed", "figures.json")
         must([v["gate"] for v in told["verdicts"]] == gates, "verdict.gates", "figures.json")
         waived = {w["gate"]: w for _, e in self.released[:1] for w in e.body["waivers"]}
-        for gate in gates if self.released else []:
-            name = gate["figure"]
-            if not gate["required"] or stated.get(name) == "pass":
+        open_gates = [g["figure"] for g in gates if g["required"] and stated.get(g["figure"]) != "pass"]
+        for name in open_gates if self.released else []:
+            if not must(name in waived, "gate.not-passed", name):
                 continue
-            waiver = waived.get(name)
-            if not must(waiver is not None, "gate.not-passed", name) or waiver is None:
-                continue
-            must(all(waiver[k].strip() for k in ("reason", "owner")), "waiver.empty", name)
-            must(re.fullmatch(TIME, waiver["expires"]) is not None, "waiver.empty", name)
-            self.found.notes.append(
-                f"waived: {name} {stated.get(name)}, by {waiver['owner']}: {waiver['reason']}"
-            )
-            if waiver["expires"] < self.at:
+            why, owner, expires = (waived[name][k] for k in ("reason", "owner", "expires"))
+            good = why.strip() and owner.strip() and re.fullmatch(TIME, expires)
+            must(bool(good), "waiver.empty", name)
+            self.found.notes.append(f"waived: {name} {stated.get(name)}, by {owner}: {why}")
+            if expires < self.at:
                 self.found.due.append(("waiver.due", name))
 
     def reviews(self) -> None:
@@ -673,27 +601,19 @@ def salted(rows: list[dict[str, Any]]) -> str:
     hashes = []
     for row in rows:
         content = {k: v for k, v in row.items() if k != "salt"}
-        data = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        hashes.append(leaf(bytes.fromhex(row["salt"]) + data.encode()))
+        hashes.append(leaf(bytes.fromhex(row["salt"]) + written(content)))
     return tree(hashes).hex()
+
+
+CONTENT = {"pair": ("text_a", "text_b"), "preference": ("chosen", "rejected")}
 
 
 def identity(row: dict[str, Any]) -> tuple[str, str]:
     """Return id and lineage id of a record, made anew."""
-    fields = {"pair": ("text_a", "text_b"), "preference": ("chosen", "rejected")}.get(
-        row["kind"], ("messages",)
-    )
+    fields = CONTENT.get(row["kind"], ("messages",))
     lineage = {k: v for k, v in row["lineage"].items() if k != "time"}
-    own = digest({"kind": row["kind"], **{f: row[f] for f in fields}})
-    return own, digest({"id": own, "lineage": lineage})
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of the canonical JSON."""
-    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
-
-
-# --- What the auditor brings -----------------------------------------------------------------------------------
+    own = sha256(written({"kind": row["kind"], **{f: row[f] for f in fields}}))
+    return own, sha256(written({"id": own, "lineage": lineage}))
 
 
 def read_trust(path: Path) -> list[tuple[str, Key]]:
@@ -755,9 +675,7 @@ def main() -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--trust", type=Path, help="lines ROLE KEY, from outside the bundle")
     parser.add_argument("--known-checkpoint", type=Path, help="a checkpoint of this ledger seen before")
-    parser.add_argument(
-        "--at", default="", help="the time at which reviews must hold, such as 2026-01-31T00:00:00Z"
-    )
+    parser.add_argument("--at", default="", help="when reviews must hold, such as 2026-01-31T00:00:00Z")
     arguments = parser.parse_args()
     if not arguments.bundle.is_dir() or (arguments.at and not re.fullmatch(TIME, arguments.at)):
         parser.error("BUNDLE must be a folder, and --at a time such as 2026-01-31T00:00:00Z")
@@ -765,10 +683,8 @@ def main() -> int:
         found = verify(arguments.bundle, arguments.trust, arguments.known_checkpoint, arguments.at)
     except (OSError, ValueError) as error:
         parser.error(f"--trust or --known-checkpoint cannot be read: {error}")
-    for code, place in [*found.failures, *found.due]:
-        print(f"{ascii(place)[1:-1]} [{code}]")
-    for note in found.notes:
-        print(ascii(note)[1:-1])
+    lines = [f"{place} [{code}]" for code, place in [*found.failures, *found.due]]
+    print(*(ascii(line)[1:-1] for line in lines + found.notes), sep="\n")
     if found.failures:
         print(f"evidence: {len(found.failures)} failures")
         return 1
