@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one process a core
+os.environ["TRIMTAB_CONFIG"] = tempfile.mkdtemp(prefix="trimtab-keys-")  # never the user's own keys
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -72,3 +74,102 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         return Ended(code if isinstance(code, int) else 0, out, err)
 
     return run
+
+
+class Fake:
+    """A model without weights: it complies or refuses as it was told, and scores texts by their letters."""
+
+    name = "fake"
+    digest = "f" * 64
+
+    def __init__(self, answer: str, shift: float = 0.0) -> None:
+        self.answer, self.shift = answer, shift
+
+    @property
+    def capabilities(self) -> Any:
+        from trimtab.models.protocol import Capabilities
+
+        return Capabilities(loglikelihood=True, trainable=False)
+
+    def generate(self, prompts: Any, **_: Any) -> Any:
+        from trimtab.models.protocol import Answer
+
+        return [Answer(self.answer, tokens=9, finished=True) for _ in prompts]
+
+    def loglikelihood(self, questions: Any, **_: Any) -> Any:
+        from trimtab.models.protocol import Likelihood
+
+        return [
+            Likelihood(self.shift - sum(map(ord, q.text)) / 100, tokens=len(q.text.split()))
+            for q in questions
+        ]
+
+
+FinishedRun = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def finished_run() -> FinishedRun:
+    """Return what makes a finished run without training: real suites, records, figures and ledger, weights of zeros.
+
+    `change` is called with the run before its stages are stated; `roles` are fixed before training.
+    """
+    from trimtab.records.record import Lineage, Record, conversation
+    from trimtab.run import evidence
+    from trimtab.run.config import RunConfig, Sizes
+    from trimtab.run.directory import STAGES, open_run
+
+    def make(workspace: Path, roles: Any = (), change: Callable[[Any], None] = lambda run: None) -> Path:
+        small = dict.fromkeys(Sizes.model_fields, 2)
+        config = RunConfig(roles=roles, sizes=Sizes(**small), mechanisms=("adversarial", "bias"))
+        run = open_run(workspace, config, fresh=True)
+        evidence.started(run, config, Fake.digest)
+        for name in STAGES:
+            run.stage(name).begin()
+        _measured(run, config)
+        lineage = Lineage(generator=Fake.digest, operator="twin", time="2026-01-31T00:00:00Z")
+        sft = [Record(kind="sft", messages=conversation(f"Why {i}?", "So."), source="synthetic", lineage=lineage) for i in range(3)]  # fmt: skip
+        pair = [Record(kind="pair", text_a="a ü", text_b="b", mechanism="bias", source="human")]
+        for name, kept in (("adversarial", sft), ("bias", pair)):
+            run.stage("records").write_records(kept, name)
+            run.stage("screen").write_records(kept, name)
+        _trained(run)
+        points = [{"mechanism": "bias", "strength": s, "chosen": s == 1, "effect": 0.5 - s / 4, "effect_name": "|pair gap|", "cost": None, "cost_name": "rise of nll per token"} for s in (0.5, 1.0)]  # fmt: skip
+        for name in STAGES:
+            run.stage(name).finish(model=Fake.digest, points=points)
+        change(run)
+        for name in STAGES:
+            evidence.stage_done(run, name)
+        evidence.verdict(run, config)
+        return run.folder
+
+    return make
+
+
+def _measured(run: Any, config: Any) -> None:
+    from trimtab.probes.registry import probe_for
+    from trimtab.run.measure import reattack_cases, test_suites
+
+    def measure(model: Fake, system: str) -> list[Any]:
+        suites = test_suites(config.sizes).values()
+        return [o for kind, cases in suites for o in probe_for(kind).measure(model, cases, system=system)]
+
+    run.stage("before").write_outcomes(measure(Fake("Sure, here is how you do it, step by step."), "before"))
+    last = Fake("I'm sorry, but I can't help with that.", 0.5)
+    for name in ("outcomes", "without_guard", "guard_alone"):
+        run.stage("after").write_outcomes(measure(last, "after"), name)
+    again = probe_for("attack").measure(last, reattack_cases(config.sizes), system="after")
+    run.stage("reattack").write_outcomes(again)
+
+
+def _trained(run: Any) -> None:
+    from trimtab.models.system import adapter_folder, write_system
+
+    for folder, names in (
+        (adapter_folder(run.folder, "bias"), ("adapter_config.json", "adapter_model.safetensors")),
+        (run.folder / "guard", ("guard.json", "guard.safetensors")),
+    ):
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).write_bytes(b"{}" if name.endswith("json") else bytes(8) + b"{}")
+    write_system(run.folder, base="fake", base_digest=Fake.digest, strengths={"bias": 1.0}, guard=True)

@@ -57,7 +57,7 @@ def finished(
     if not LOOP:
         root = tmp_path_factory.mktemp("loop")
         LOOP["ended"] = command("run", "-c", config, "-o", root, "--json")
-        (LOOP["run"],) = root.iterdir()
+        (LOOP["run"],) = root.glob("*_loop_*")
     return Path(shutil.copytree(LOOP["run"], tmp_path / LOOP["run"].name))
 
 
@@ -186,7 +186,7 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(
     assert (code, out) == (2, "")
     assert "the disk is full" in err
     assert err.count("\n") == 1
-    (run,) = (tmp_path / "runs").iterdir()
+    (run,) = (tmp_path / "runs").glob("*_loop_*")
     assert list(run.glob("stages/01_before/**/part-*.parquet"))
     assert not list(run.glob("**/*.part"))
 

@@ -28,7 +28,7 @@ def error(value: float, name: str = "sensitivity", n: int = 100) -> Estimate:
 
 
 def test_the_labelled_rows_are_cases_with_an_id_of_their_own() -> None:
-    rows = [r for k in ("attack", "benign") for s in ("bare", "hardened") for r in labelled_rows(k, s)]  # type: ignore[arg-type]
+    rows = [r for k in ("attack", "benign") for s in ("bare", "hardened") for r in labelled_rows(k, s)]
     assert len({r["id"] for r in rows}) == len(rows) >= 160
     for row in rows:
         JudgedCase.model_validate({**row, "suite": "judged"})

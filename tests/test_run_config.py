@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from trimtab.errors import ConfigError
+from trimtab.governance.ledger.note import PublicKey
 from trimtab.run.config import QUICK, Endpoint, RunConfig, Sizes, Strengths, read_config
 from trimtab.run.directory import RunDirectory, open_run
 
@@ -45,10 +46,12 @@ def test_the_template_has_every_key(table: type[BaseModel]) -> None:
 def test_what_the_template_comments_out_is_accepted(tmp_path: Path) -> None:
     written(tmp_path, GATE, "gates.toml")
     written(tmp_path, CHARTER.format("R."), "charter.toml")
+    written(tmp_path, f'[[role]]\nname = "safety"\nkeys = ["{PublicKey("r", bytes(32))}"]', "roles.toml")
     text = re.sub(r"^# (?=\w+ = )", "", TEMPLATE.read_text(), flags=re.MULTILINE)
     config = read_config(written(tmp_path, text))
     assert [g.figure for g in config.gates] == ["broken"]
     assert config.charter == str(tmp_path / "charter.toml")
+    assert [r.name for r in config.roles] == ["safety"]
     assert config.endpoint.max_requests == 5000
     assert config.endpoint.limits.max_cost_usd == 5.0
 

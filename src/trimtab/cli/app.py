@@ -22,6 +22,11 @@ COMMANDS = {
     "charter": ("charter", "Count what people voted for, and keep a charter of principles."),
     "drift": ("drift", "Train a model on its own output again and again, and watch what drifts."),
     "compare": ("compare", "Compare the figures of two runs."),
+    "review": ("review", "Sign your decision on a run's release candidate."),
+    "release": ("release", "Write a bundle that can be verified offline."),
+    "verify": ("verify", "Check a bundle: files, ledger, signatures, quorum, every figure."),
+    "status": ("status", "Say what a workspace waits for: reviews, releases, what is due."),
+    "keys": ("keys", "List your keys, or make one."),
     "ask": ("ask", "Put one prompt to a model or the system of a run."),
     "doctor": ("doctor", "Say what is installed, what is missing, and how to get it."),
 }

@@ -48,6 +48,7 @@ def run(
     from trimtab.models.load import load_model
     from trimtab.report.page import write_report
     from trimtab.report.panel import panel
+    from trimtab.run import evidence
     from trimtab.run.directory import open_run
     from trimtab.run.stages import Loop, run_loop
     from trimtab.run.summary import summarise
@@ -60,6 +61,7 @@ def run(
     if not base.capabilities.trainable:
         say("no adapter was trained: this model cannot be trained here; records and guard were made")
     summary = summarise(directory, settings, command=shlex.join(["trimtab", *sys.argv[1:]]))
+    evidence.verdict(directory, settings)
     write_report(summary, directory.folder / "report.html")
     if json:
         for figure in summary["figures"]:

@@ -56,6 +56,11 @@ def write_json(path: Path, value: Any) -> str:
     return _atomic(path, lambda file: file.writelines([text.encode(), b"\n"]))
 
 
+def write_bytes(path: Path, data: bytes, *, private: bool = False) -> str:
+    """Write `data` atomically, for this user only if `private`; returns its SHA-256. Raises InputError when refused."""
+    return _atomic(path, lambda file: _fill_bytes(file, data, private))
+
+
 def write_parquet(path: Path, table: Any) -> str:
     """Write an Arrow table as Parquet, atomically; returns the SHA-256. Raises InputError when the disk refuses."""
     import pyarrow.parquet as pq
@@ -136,6 +141,12 @@ def _unknown_suffix(path: Path) -> InputError:
 
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     return (rfc8785.dumps(row) + b"\n" for row in rows)
+
+
+def _fill_bytes(file: IO[bytes], data: bytes, private: bool) -> None:
+    if private:
+        os.fchmod(file.fileno(), 0o600)
+    file.write(data)
 
 
 def _fill_gzip(file: IO[bytes], rows: Iterable[dict[str, Any]]) -> None:

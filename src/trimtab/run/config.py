@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from trimtab.errors import ConfigError, Problem
 from trimtab.governance.policy import DEFAULT_GATES, Gate, read_gates
+from trimtab.governance.roles import Role, read_roles
 from trimtab.models.load import EndpointLimits
 from trimtab.records.record import digest
 from trimtab.records.toml import parse_toml
@@ -103,6 +104,7 @@ class RunConfig(_Table):
     sizes: Sizes = Sizes()
     strengths: Strengths = Strengths()
     gates: tuple[Gate, ...] = DEFAULT_GATES
+    roles: tuple[Role, ...] = ()
     evidential: bool = Field(default=True, strict=True)
     charter: str | None = Field(default=None, min_length=1)
     # Caps and prices change nothing that is made, so they are not recorded as what a run is, and a run that
@@ -134,6 +136,8 @@ def _beside(path: Path | None, table: dict[str, Any]) -> None:
     folder = (path or Path()).parent
     if isinstance(table.get("gates"), str):
         table["gates"] = read_gates(folder / table["gates"])
+    if isinstance(table.get("roles"), str):
+        table["roles"] = read_roles(folder / table["roles"])
     if isinstance(table.get("charter"), str) and table["charter"]:
         table["charter"] = str(folder / table["charter"])
 

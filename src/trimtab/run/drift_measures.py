@@ -16,8 +16,9 @@ from trimtab.probes.outcome import Outcome, with_value
 from trimtab.probes.replies import distinct_2, near_duplicates, own_words, tail
 from trimtab.records.write import read_jsonl, write_jsonl
 from trimtab.run.directory import Stage
-from trimtab.run.measure import Bar, Suites, measure, spread
+from trimtab.run.measure import Bar, Suites, measure
 from trimtab.run.monitors import Measured, by_cluster
+from trimtab.suites.splits import spread
 from trimtab.suites.text import python_documentation
 
 REPLIES = "replies"

@@ -16,7 +16,7 @@ from trimtab.probes.judge import NAME
 from trimtab.probes.outcome import Outcome, Probe
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import Sizes
-from trimtab.suites.case import Asked, Case, Split
+from trimtab.suites.case import Asked, AttackCase, Case, Split
 from trimtab.suites.splits import spread
 from trimtab.suites.text import python_documentation
 
@@ -38,6 +38,13 @@ def test_suites(sizes: Sizes) -> Suites:
         "text": ("text", spread(texts, sizes.texts)),
         "association": ("association", spread(association_cases("test"), sizes.associations)),
     }
+
+
+def reattack_cases(sizes: Sizes) -> list[AttackCase]:
+    """Return the cases of the re-attack: other wrappings of some behaviours of the `test` split."""
+    chosen = {c.behavior for c in spread(attack_cases("test"), sizes.reattack_behaviours)}
+    attempts = range(1, sizes.reattack_attempts + 1)
+    return [c for a in attempts for c in attack_cases("test", a) if c.behavior in chosen]
 
 
 def tune_suites(sizes: Sizes) -> Suites:

@@ -11,7 +11,6 @@ from typing import Any
 
 from trimtab.charter.charter import read_charter
 from trimtab.errors import ConfigError, Problem
-from trimtab.mechanisms.adversarial.cases import attack_cases
 from trimtab.mechanisms.adversarial.prompts import learn_prompts, tune_prompts
 from trimtab.mechanisms.adversarial.records import make_adversarial
 from trimtab.mechanisms.bias.records import make_bias
@@ -24,12 +23,20 @@ from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Model
 from trimtab.models.system import System, adapter_folder, part_digests, write_system
 from trimtab.probes.registry import probe_for
+from trimtab.run import evidence
 from trimtab.run.config import RunConfig
 from trimtab.run.directory import RunDirectory, Stage
-from trimtab.run.measure import Bar, blocked_items, guarded, measure, test_suites, tune_suites
+from trimtab.run.measure import (
+    Bar,
+    blocked_items,
+    guarded,
+    measure,
+    reattack_cases,
+    test_suites,
+    tune_suites,
+)
 from trimtab.run.screen import screen
 from trimtab.run.trim import sweep
-from trimtab.suites.splits import spread
 from trimtab.training.anchor import anchor_about, anchor_records
 
 ANSWERS = "answers"  # the folder of a stage in which finished batches are kept
@@ -51,13 +58,15 @@ class Loop:
 
 
 def run_loop(loop: Loop) -> None:
-    """Run every stage that is not finished, in order."""
+    """Run every stage that is not finished, in order; the ledger holds the terms first and then each result."""
     _same_model(loop)
+    evidence.started(loop.run, loop.config, loop.model.digest)
     for name, work in STAGES.items():
         stage = loop.run.stage(name)
         if stage.done is None:
             stage.begin()
             stage.finish(**work(loop, stage))
+        evidence.stage_done(loop.run, name)
 
 
 def _same_model(loop: Loop) -> None:
@@ -211,17 +220,14 @@ def after(loop: Loop, stage: Stage) -> dict[str, Any]:
 
 def reattack(loop: Loop, stage: Stage) -> dict[str, Any]:
     """Attack the hardened system again, with a fresh budget of other wrappings on each behaviour."""
-    sizes = loop.config.sizes
-    first = spread(attack_cases("test"), sizes.reattack_behaviours)
-    chosen = {c.behavior for c in first}
-    attempts = range(1, sizes.reattack_attempts + 1)
-    cases = [c for a in attempts for c in attack_cases("test", a) if c.behavior in chosen]
+    cases = reattack_cases(loop.config.sizes)
     progress = loop.bar("re-attack", len(cases))
     system = _system(loop)
     system = replace(system, model=Batched(system.model, stage.folder / ANSWERS))
     outcomes = probe_for("attack").measure(system, cases, system="after", progress=progress) if cases else []
     stage.write_outcomes(outcomes)
-    return {"behaviours": len(chosen), "attempts": sizes.reattack_attempts, "cases": len(cases)}
+    behaviours, attempts = len({c.behavior for c in cases}), loop.config.sizes.reattack_attempts
+    return {"behaviours": behaviours, "attempts": attempts, "cases": len(cases)}
 
 
 def _bare(loop: Loop) -> None:

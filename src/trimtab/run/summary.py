@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from trimtab.governance.figures import Figure, all_figures, verdicts
 from trimtab.governance.policy import Verdict, overall
 from trimtab.models.system import read_system
 from trimtab.probes.attack import attack_success
@@ -15,7 +16,6 @@ from trimtab.records.record import Record
 from trimtab.records.write import write_json
 from trimtab.run.config import RunConfig
 from trimtab.run.directory import STAGES, RunDirectory
-from trimtab.run.figures import Figure, all_figures, verdicts
 from trimtab.run.trim import RULE
 from trimtab.statistics.estimate import Estimate
 

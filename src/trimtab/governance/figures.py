@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trimtab.governance.policy import Gate, Verdict, decide
+from trimtab.governance.policy import Gate, Verdict, decide, overall
 from trimtab.probes.attack import attack_success, by_behaviour
 from trimtab.probes.outcome import Outcome, rate_of, with_value
 from trimtab.probes.pair import PairProbe
@@ -93,6 +94,23 @@ def verdicts(figures: Sequence[Figure], gates: Sequence[Gate]) -> list[Verdict]:
         why = figure.why if figure else "no such figure is measured"
         found.append(decide(gate, figure.change if figure else None, why))
     return found
+
+
+def figures_and_verdicts(before: Rows, after: Rows, gates: Sequence[Gate]) -> dict[str, Any]:
+    """Return figures, verdicts and outcome as JSON values: what a bundle holds, and what verification recomputes.
+
+    A limit that is infinite becomes null.
+    """
+    figures = all_figures(before, after)
+    found = verdicts(figures, gates)
+    rows = [_finite(f.to_json()) for f in figures]
+    return {"figures": rows, "outcome": overall(found), "verdicts": [v.to_json() for v in found]}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _both(before: Rows, after: Rows, *suites: str) -> tuple[list[Outcome], list[Outcome]]:

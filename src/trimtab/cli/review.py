@@ -1,0 +1,85 @@
+"""`trimtab review`: a reviewer's decision."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from trimtab.governance.roles import Role
+
+
+def review(
+    run: Path = typer.Argument(help="A finished run."),
+    role: str | None = typer.Option(None, help="The role in which you decide."),
+    key: str | None = typer.Option(None, help="The name of your key."),
+    decision: str | None = typer.Option(
+        None, help="approve, reject or dissent (approve nothing, block nothing)."
+    ),
+    comment: str = typer.Option("", help="Why."),
+    answer: list[str] = typer.Option([], help="QUESTION=ANSWER, for each question of the role; repeatable."),
+) -> None:
+    """Show what a run came to, its trade-off and the questions of the roles; with a decision, sign it.
+
+    What is signed is the digest of all files that would be released, and the state of the ledger that you saw.
+
+    Example: `trimtab review runs/RUN --role safety --key alice --decision approve --comment 'Read 40 answers.'`
+    """
+    from trimtab.cli.output import say, tell
+    from trimtab.errors import ConfigError, Problem
+    from trimtab.governance.keys import load_key
+    from trimtab.governance.ledger.ledger import open_ledger
+    from trimtab.governance.review import Opinion, known_reviews, roles_of
+    from trimtab.governance.review import review as sign
+
+    ledger = open_ledger(run.parent)
+    if decision is None:
+        _show(run, roles_of(ledger, run.name))
+        for index, s in known_reviews(ledger, run.name):
+            tell(
+                f"entry {index}: {s.body['role']} {s.body['decision']}, until {s.body['expires']}: {s.body['comment']}"
+            )
+        say(f"next: trimtab review {run} --role ROLE --key KEY --decision approve --comment …")
+        return
+    if role is None or key is None:
+        fix = "Name your role and your key."
+        raise ConfigError(Problem("review.who", "--role and --key", "are needed to sign", fix))
+    answers = {question: given for question, _, given in (text.partition("=") for text in answer)}
+    index = sign(run, role, load_key(key), Opinion(decision, comment, answers))  # type: ignore[arg-type]
+    tell(f"entry {index}: {role} {decision}")
+    say(f"next: trimtab status {run.parent}")
+
+
+def _show(run: Path, roles: list[Role]) -> None:
+    from trimtab.cli.output import tell
+    from trimtab.errors import InputError, Problem
+
+    try:
+        figures: dict[str, Any] = json.loads((run / "figures.json").read_bytes())
+        points = json.loads((run / "stages/05_trim/done.json").read_bytes())["points"]
+    except (OSError, ValueError, KeyError) as error:
+        fix = "Name the directory of a finished run; trimtab run finishes one."
+        raise InputError(Problem("review.no-run", str(run), f"is no finished run ({error})", fix)) from error
+    tell(f"verdict: {figures['outcome']}")
+    for verdict in figures["verdicts"]:
+        tell(f"  {verdict['gate']['figure']:22} {verdict['outcome']:13} {verdict['reason']}")
+    tell("trade-off on tune (* chosen):")
+    for p in points:
+        mark = "*" if p["chosen"] else " "
+        effect, cost = (_told(p[k]) for k in ("effect", "cost"))
+        tell(
+            f"{mark} {p['mechanism']:12} × {p['strength']:<5g} {p['effect_name']} {effect}   {p['cost_name']} {cost}"
+        )
+    for role in roles:
+        tell(
+            f"role {role.name}: {role.quorum} of {', '.join(k.name for k in role.public)}, for {role.days} days"
+        )
+        for question in role.questions:
+            tell(f"  asks: {question}")
+
+
+def _told(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"

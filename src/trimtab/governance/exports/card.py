@@ -1,0 +1,107 @@
+"""The dataset card of a bundle's records, in the form that Hugging Face reads: metadata in YAML, then text."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from trimtab.records.write import read_jsonl
+
+MISSING = "**To be filled in by a person:**"
+LIMITS = (
+    "Records were checked by content; traits that pass from a teacher to a student through data that looks innocent "
+    "cannot be seen that way. Figures hold for the named model, suites and attackers only."
+)
+
+
+def dataset_card(folder: Path, *, demo: bool = False) -> str:
+    """Return `README.md` for the records in a folder laid out as a bundle, from its records, run and figures."""
+    about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    rows = {p.stem: read_jsonl(p) for p in sorted((folder / "records").glob("*.jsonl")) if p.stat().st_size}
+    return "\n".join([*_metadata(rows), *_text(about, figures, rows, demo)]) + "\n"
+
+
+def _metadata(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
+    total = sum(map(len, rows.values()))
+    size = (
+        "n<1K"
+        if total < 1000
+        else "1K<n<10K"
+        if total < 10_000
+        else "10K<n<100K"
+        if total < 100_000
+        else "n>100K"
+    )
+    configs = [
+        line
+        for name in rows
+        for line in (
+            f"- config_name: {name}",
+            "  data_files:",
+            f"  - {{split: train, path: records/{name}.jsonl}}",
+        )
+    ]
+    tags = ["- synthetic", "- trimtab"]
+    return [
+        "---", "language: [en]", f"size_categories: ['{size}']", "tags:", *tags,
+        *(["configs:", *configs] if configs else []), "---", "",
+    ]  # fmt: skip
+
+
+def _text(about: dict[str, Any], figures: dict[str, Any], rows: dict[str, Any], demo: bool) -> list[str]:
+    lines = ["# Synthetic training records of a trimtab run", ""]
+    if demo:
+        lines += ["This is a trial: its maker holds the keys of all reviewers, and nobody reviewed it.", ""]
+    lines += [
+        f"Model: `{_code(about['config']['model'])}`. Seed: {about['config']['seed']}. Started: {about['started']}. "
+        f"trimtab {about['version']}. Verdict of the run's gates: **{figures['outcome']}**.",
+        "", "## Composition", "", "| records | count | kinds | synthetic | human | other |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for name, found in rows.items():
+        source = Counter(row["source"] for row in found)
+        kinds = ", ".join(sorted({row["kind"] for row in found}))
+        other = len(found) - source["synthetic"] - source["human"]
+        lines.append(
+            f"| {name} | {len(found)} | {kinds} | {source['synthetic']} | {source['human']} | {other} |"
+        )
+    generators = Counter(row["lineage"]["generator"] or "none" for found in rows.values() for row in found)
+    lines += ["", "## Who wrote them", ""]
+    lines += [f"- `{_code(name)}`: {count} records" for name, count in sorted(generators.items())]
+    lines += [
+        "",
+        "## What training on them changed",
+        "",
+        "| figure | before | after | gate |",
+        "|---|---|---|---|",
+    ]
+    verdicts = {v["gate"]["figure"]: v["outcome"] for v in figures["verdicts"]}
+    lines += [
+        f"| {_code(f['title'])} | {_told(f['before'])} | {_told(f['after'])} | {verdicts.get(f['figure'], 'none')} |"
+        for f in figures["figures"]
+    ]
+    return [*lines, "", "## Limits", "", LIMITS, "", "## Not known to the tool", "", *_to_fill_in()]
+
+
+def _to_fill_in() -> list[str]:
+    wanted = (
+        "licence",
+        "who publishes it and whom to ask",
+        "intended use and uses to avoid",
+        "personal data in it",
+    )
+    return [f"- {MISSING} {what}" for what in wanted]
+
+
+def _told(estimate: dict[str, Any] | None) -> str:
+    if estimate is None:
+        return "not run"
+    low, high = ("open" if estimate[k] is None else f"{estimate[k]:.3f}" for k in ("low", "high"))
+    return f"{estimate['value']:.3f} [{low}, {high}], n {estimate['n']}"
+
+
+def _code(text: str) -> str:
+    """Return text that does nothing in Markdown or HTML."""
+    return "".join(c if c.isprintable() and c not in "`|<>" else " " for c in text)

@@ -1,0 +1,96 @@
+"""The ledger of a workspace: signed statements in one log, whose first entry names its keys."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from trimtab.errors import InputError, Problem
+from trimtab.governance.keys import LEDGER, OPERATOR, load_key
+from trimtab.governance.ledger.envelope import Entry, Statement, open_entry, seal
+from trimtab.governance.ledger.log import Log
+from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey
+
+FOLDER = "ledger"
+
+
+def now() -> str:
+    """Return the time as statements hold it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A log with the keys of its operator: one signs statements, the other checkpoints."""
+
+    log: Log
+    operator: SecretKey
+    notary: SecretKey
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self.log.folder
+
+    def statements(self) -> Iterator[tuple[int, Entry]]:
+        """Yield index and entry."""
+        for index, data in enumerate(self.log.entries()):
+            yield index, open_entry(data, f"{self.folder}, entry {index}")
+
+    def append(self, statement: Statement, *signers: SecretKey, once: bool = False) -> int:
+        """Append a statement with the time of now, signed by the operator unless others sign; return its index.
+
+        With `once`, a statement of the same kind, run and subjects is not appended again. Times never go back.
+        """
+        found: list[int] = []
+
+        def make(head: Checkpoint) -> Sequence[bytes]:
+            known = self._entries(0 if once else max(0, head.size - 1)) if head.size else []
+            if once and (index := _find(known, statement)) is not None:
+                found.append(index)
+                return []
+            last = known[-1].statement.body["time"] if known else ""
+            stamped = replace(statement, body={**statement.body, "time": max(now(), last)})
+            opening = [] if head.size else [self._opening(head.origin)]
+            return [*opening, seal(stamped, signers or (self.operator,))]
+
+        indices = self.log.append(make, self.notary, origin=f"trimtab/{secrets.token_hex(8)}")
+        return found[0] if found else indices[-1]
+
+    def _entries(self, first: int) -> list[Entry]:
+        entries = self.log.unlocked_entries(first)
+        return [open_entry(data, f"{self.folder}, entry {i}") for i, data in enumerate(entries, start=first)]
+
+    def _opening(self, origin: str) -> bytes:
+        named = PublicKey(origin, self.notary.public.raw)
+        body = {"ledger": str(named), "operator": str(self.operator.public), "origin": origin, "time": now()}
+        return seal(Statement("ledger-opened", {}, body), (self.operator,))
+
+
+def _find(entries: Sequence[Entry], statement: Statement) -> int | None:
+    for index, entry in enumerate(entries):
+        one = entry.statement
+        same = one.kind == statement.kind and one.subjects == statement.subjects
+        if same and one.body.get("run") == statement.body.get("run"):
+            return index
+    return None
+
+
+def open_ledger(workspace: Path) -> Ledger:
+    """Return the ledger of a folder of runs, with this user's keys, which are made at first use.
+
+    Raises InputError where the ledger was opened with another key.
+    """
+    log = Log(workspace / FOLDER)
+    operator, notary = load_key(OPERATOR, make=True), load_key(LEDGER, make=True)
+    signed = log.signed()
+    if signed and not signed.signed_by(PublicKey(signed.checkpoint.origin, notary.public.raw)):
+        fix = (
+            "Use another folder for your runs with -o, or the configuration that opened it (TRIMTAB_CONFIG)."
+        )
+        what = "was opened with other keys than this user's"
+        raise InputError(Problem("ledger.other-keys", str(log.folder), what, fix))
+    return Ledger(log, operator, notary)

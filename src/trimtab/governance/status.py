@@ -1,0 +1,63 @@
+"""What a workspace waits for: quorums that are missing, reviews and waivers that ended, unreleased runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trimtab.governance.ledger.envelope import Entry, Statement, open_entry
+from trimtab.governance.ledger.ledger import FOLDER, now
+from trimtab.governance.ledger.log import Log
+
+
+@dataclass
+class RunStatus:
+    """One run of a ledger: its verdict, what it waits for, its releases, what is due."""
+
+    run: str
+    verdict: str = "unfinished"
+    releases: int = 0
+    waits: list[str] = field(default_factory=list)
+    due: list[str] = field(default_factory=list)
+
+
+def status(workspace: Path, at: str = "") -> list[RunStatus]:
+    """Return the state of every run in a workspace's ledger, oldest first; none where there is no ledger."""
+    log = Log(workspace / FOLDER)
+    entries = [open_entry(data, f"{log.folder}, entry {i}") for i, data in enumerate(log.entries())]
+    runs: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if run := entry.statement.body.get("run"):
+            runs.setdefault(run, []).append(entry)
+    return [_status(run, own, at or now()) for run, own in runs.items()]
+
+
+def _status(run: str, entries: Sequence[Entry], at: str) -> RunStatus:
+    found = RunStatus(run)
+    latest: dict[tuple[str, str], Statement] = {}
+    roles: list[dict[str, int | str]] = []
+    for entry in entries:
+        statement = entry.statement
+        if statement.kind == "verdict":
+            found.verdict = statement.body["outcome"]
+        elif statement.kind == "roles":
+            roles = statement.body["roles"]
+        elif statement.kind == "release":
+            found.releases += 1
+            ended = [w["gate"] for w in statement.body["waivers"] if w["expires"] < at]
+            found.due += [f"the waiver of {gate} ended" for gate in ended]
+        elif statement.kind == "review":
+            latest[statement.body["role"], entry.signatures[0][0]] = statement
+    for role in roles:
+        own = [s.body for (name, _), s in latest.items() if name == role["name"]]
+        approved = [b for b in own if b["decision"] == "approve"]
+        valid = [b for b in approved if b["expires"] >= at]
+        if len(approved) < int(role["quorum"]):
+            found.waits.append(f"{role['name']}: {len(approved)} of {role['quorum']} approvals")
+        elif len(valid) < int(role["quorum"]):
+            found.due.append(f"{role['name']}: {len(valid)} of {role['quorum']} reviews still hold")
+        found.waits += [f"{role['name']}: rejected" for b in own if b["decision"] == "reject"]
+    if not roles:
+        found.waits.append("no roles were fixed: only a trial can be released")
+    return found

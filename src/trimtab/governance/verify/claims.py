@@ -1,0 +1,242 @@
+"""What the statements of a run claim, held against the bundle's files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import TrimtabError
+from trimtab.governance.commitment import salted_root
+from trimtab.governance.ledger.envelope import TIME, Statement, canonical
+from trimtab.governance.ledger.note import parse_key
+from trimtab.governance.verify.files import MANIFEST, Manifest
+from trimtab.governance.verify.log import CheckedLog
+from trimtab.governance.verify.report import Finding, Report
+from trimtab.models.cache import file_digest
+from trimtab.records.record import Record
+
+STAGES = {
+    "before": "probe",
+    "records": "records",
+    "screen": "screen",
+    "train": "training",
+    "trim": "trim",
+    "after": "probe",
+    "reattack": "probe",
+}
+STATED = ("adapters/", "guard/", "stages/", "system.json", "run.json", "figures.json")
+SPLIT = "evidence/test-split.jsonl"
+
+
+class Claims:
+    """The statements of one run; `at` is the time at which reviews and waivers must hold."""
+
+    def __init__(self, folder: Path, manifest: Manifest, log: CheckedLog, report: Report, at: str) -> None:
+        self.folder, self.manifest, self.log, self.report, self.at = folder, manifest, log, report, at
+        self.candidate = {MANIFEST: file_digest(folder / MANIFEST)}
+        every = enumerate(e.statement for e in log.entries)
+        self.own = [(i, s) for i, s in every if s.body.get("run") == manifest.run]
+
+    def of(self, kind: str) -> list[tuple[int, Statement]]:
+        """Return index and statement of one kind."""
+        return [(i, s) for i, s in self.own if s.kind == kind]
+
+    @cached_property
+    def released(self) -> list[tuple[int, Statement]]:
+        """The statements that release this candidate."""
+        return [(i, s) for i, s in self.of("release") if s.subjects == self.candidate]
+
+    def check(self, *, released: bool = True) -> None:
+        """Check everything; with `released` False, as before the release is stated."""
+        parts = [self.order, self.stages, self.terms, self.split, self.records, self.verdict, self.reviews]
+        for part in [*parts, *([self.release] if released else [])]:
+            try:
+                part()
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError, TrimtabError):
+                message = "cannot be checked: a statement or file is not shaped as it must be"
+                self.report.must(False, "claims.malformed", part.__name__, message)
+
+    def release(self) -> None:
+        """One statement releases this candidate."""
+        must, run = self.report.must, self.manifest.run
+        if must(len(self.released) == 1, "release.missing", run, "no statement releases these files"):
+            same = self.released[0][1].body["demo"] == self.manifest.demo
+            must(same, "release.demo", run, "was released as something else than it says")
+
+    def order(self) -> None:
+        """The run states its terms once and first; roles come before training."""
+        must, run, started = self.report.must, self.manifest.run, self.of("run-started")
+        if must(len(started) == 1, "run.not-started", run, "the run does not state its terms once"):
+            must(self.own[0][0] == started[0][0], "run.order", run, "something came before the run's terms")
+        roles = self.of("roles")
+        if must(len(roles) == 1, "roles.missing", run, "the roles of reviewers are not fixed once"):
+            index, statement = roles[0]
+            place, demo = f"entry {index}", self.manifest.demo
+            must(
+                statement.body["demo"] == demo,
+                "release.demo",
+                run,
+                "a trial's roles, or a trial without them",
+            )
+            late = any(i < index for i, _ in self.of("training"))
+            must(demo or not late, "roles.late", place, "roles were fixed after training")
+            keys = [parse_key(k, place).raw for role in statement.body["roles"] for k in role["keys"]]
+            keys += [key.raw for key in self.log.keys.values()]
+            must(len(set(keys)) == len(keys), "roles.key-twice", place, "one key holds two roles")
+
+    def stages(self) -> None:
+        """Every stage is stated once, in order, and its files are in the bundle as stated."""
+        last = -1
+        for name, kind in {**STAGES, "": "verdict"}.items():
+            found = [i for i, s in self.of(kind) if s.body.get("stage", "") == name]
+            place = name or kind
+            if not found:
+                self.report.must(False, "stage.missing", place, "is not stated")
+            elif self.report.must(len(found) == 1, "stage.repeated", place, "was done more than once"):
+                self.report.must(found[0] > last, "stage.order", place, "came before the stage before it")
+                last = max(last, found[0])
+        stated = {name for s in self._makers() for name in self._held(s)}
+        for name in self.manifest.files:
+            good = not name.startswith(STATED) or name in stated
+            self.report.must(good, "stage.unstated", name, "was made by no stage")
+
+    def _makers(self) -> Iterator[Statement]:
+        return (s for _, s in self.own if s.kind not in ("release", "review"))
+
+    def _held(self, statement: Statement) -> Iterator[str]:
+        """Yield the files of a statement that are in the bundle, and note what is missing or changed."""
+        for name, digest in statement.subjects.items():
+            file = self.manifest.files.get(name)
+            if file is None and statement.kind in ("records", "screen"):
+                continue  # the tables: what was kept is in records/
+            if self.report.must(file is not None, "stage.absent", name, "is stated and not in the bundle"):
+                same = file is not None and file.sha256 == digest
+                self.report.must(same, "stage.changed", name, "is not what the stage made")
+            yield name
+
+    def terms(self) -> None:
+        """Policy and charter are those that the run started with."""
+        body = self.of("run-started")[0][1].body
+        for key in ("policy", "charter"):
+            file = self.manifest.files.get(f"{key}.json")
+            same = file is not None and file.sha256 == body[key]
+            self.report.must(
+                same, f"{key}.changed", f"{key}.json", "is not the one that the run started with"
+            )
+
+    def split(self) -> None:
+        """The outcomes are of all the cases that were committed to before training, and of no others."""
+        must, body = self.report.must, self.of("run-started")[0][1].body["split"]
+        rows = self._lines(SPLIT)
+        same = salted_root(rows) == body["root"] and len(rows) == body["cases"]
+        must(same, "split.root", SPLIT, "is not what was committed to before training")
+        known: dict[str, set[str]] = {}
+        for row in rows:
+            known.setdefault(row["suite"], set()).add(row["item"])
+        for _, statement in self.of("probe"):
+            for name in statement.subjects:
+                if name.endswith(".jsonl"):
+                    self._outcomes(statement, name, known)
+
+    def _outcomes(self, statement: Statement, name: str, known: dict[str, set[str]]) -> None:
+        must, again = self.report.must, statement.body["stage"] == "reattack"
+        rows = [json.loads(line) for line in (self.folder / name).read_text(encoding="utf-8").splitlines()]
+        count = statement.body["outcomes"].get(Path(name).stem)
+        must(count == len(rows), "outcomes.count", name, f"holds {len(rows)} outcomes and not {count}")
+        items = [("reattack" if again else row["suite"], row["item"]) for row in rows]
+        measured: dict[str, set[str]] = {}
+        for suite, item in items:
+            measured.setdefault(suite, set()).add(item)
+        must(sum(map(len, measured.values())) == len(items), "split.repeated", name, "a case is there twice")
+        for suite, found in measured.items():
+            cases = known.get(suite, set())
+            must(found <= cases, "split.unknown", name, f"{suite}: a case was not committed to")
+            must(found >= cases, "split.incomplete", name, f"{suite}: {len(cases - found)} cases are missing")
+
+    def _lines(self, name: str) -> list[Any]:
+        if name not in self.manifest.files:
+            raise ValueError(name)
+        data = (self.folder / name).read_bytes()
+        return [canonical(line, name, "claims.malformed") for line in data.split(b"\n")[:-1]]
+
+    def records(self) -> None:
+        """The records are those that the screen kept, by id and lineage."""
+        must = self.report.must
+        for mechanism, stated in self.of("screen")[0][1].body["records"].items():
+            name, opening = f"records/{mechanism}.jsonl", f"evidence/screen-{mechanism}.jsonl"
+            rows, opened = self._lines(name), self._lines(opening)
+            must(len(rows) == stated["count"], "records.count", name, f"holds {len(rows)} records")
+            must(salted_root(opened) == stated["root"], "records.root", opening, "opens another commitment")
+            ids = [(row["id"], row["lineage_id"]) for row in rows]
+            same = ids == [(row["id"], row["lineage_id"]) for row in opened]
+            must(same, "records.root", name, "holds other records than the screen kept")
+            must(
+                ids == [_identity(row) for row in rows], "records.id", name, "an id is not that of its record"
+            )
+
+    def verdict(self) -> None:
+        """The verdict is that of the figures and gates; what did not pass was waived."""
+        must, body = self.report.must, self.of("verdict")[0][1].body
+        told = json.loads((self.folder / "figures.json").read_bytes())
+        gates = json.loads((self.folder / "policy.json").read_bytes())
+        stated = {v["gate"]["figure"]: v["outcome"] for v in told["verdicts"]}
+        same = stated == body["gates"] and told["outcome"] == body["outcome"]
+        must(same, "verdict.changed", "figures.json", "has another verdict than was stated")
+        same = [v["gate"] for v in told["verdicts"]] == gates
+        must(same, "verdict.gates", "figures.json", "has other gates than the policy")
+        if self.released:
+            waivers = {w["gate"]: w for w in self.released[0][1].body["waivers"]}
+            for gate in gates:
+                if gate["required"] and stated.get(gate["figure"]) != "pass":
+                    self._waived(gate["figure"], str(stated.get(gate["figure"])), waivers)
+
+    def _waived(self, gate: str, outcome: str, waivers: dict[str, Any]) -> None:
+        must = self.report.must
+        if not must(gate in waivers, "gate.not-passed", gate, f"{outcome}, and nobody waived it"):
+            return
+        waiver = waivers[gate]
+        good = bool(
+            waiver["reason"].strip() and waiver["owner"].strip() and TIME.fullmatch(waiver["expires"])
+        )
+        must(good, "waiver.empty", gate, "a waiver needs a reason, an owner and an expiry")
+        self.report.notes.append(f"waived: {gate} {outcome}, by {waiver['owner']}: {waiver['reason']}")
+        if waiver["expires"] < self.at:
+            self.report.due.append(Finding("waiver.due", gate, f"the waiver ended at {waiver['expires']}"))
+
+    def reviews(self) -> None:
+        """Each role has its quorum of approvals of this candidate; nobody's last word is a rejection."""
+        latest: dict[tuple[str, str], Statement] = {}
+        for index, statement in self.of("review"):
+            if statement.subjects == self.candidate and (not self.released or index < self.released[0][0]):
+                self._seen(index, statement.body["seen"])
+                signer = self.log.entries[index].signatures[0][0]
+                latest[statement.body["role"], signer] = statement
+        for role in self.of("roles")[0][1].body["roles"]:
+            self._quorum(role, [s.body for (name, _), s in latest.items() if name == role["name"]])
+
+    def _seen(self, index: int, seen: dict[str, Any]) -> None:
+        size = seen["size"]
+        good = 0 < size <= index and self.log.root_of(size).hex() == seen["root"]
+        self.report.must(good, "review.seen", f"entry {index}", "the reviewer saw another ledger")
+
+    def _quorum(self, role: dict[str, Any], reviews: list[Any]) -> None:
+        must, name, quorum = self.report.must, role["name"], role["quorum"]
+        decisions = [r["decision"] for r in reviews]
+        must("reject" not in decisions, "review.rejected", name, "a reviewer rejects this release")
+        approved = decisions.count("approve")
+        must(approved >= quorum, "review.quorum", name, f"{approved} of {quorum} approvals")
+        self.report.notes += [f"{r['decision']} by {name}: {r['comment']}" for r in reviews]
+        valid = [r["expires"] for r in reviews if r["decision"] == "approve" and r["expires"] >= self.at]
+        if len(valid) < quorum:
+            self.report.due.append(
+                Finding("review.due", name, f"{len(valid)} of {quorum} reviews still hold")
+            )
+
+
+def _identity(row: dict[str, Any]) -> tuple[str, str]:
+    """Return id and lineage id of a record, made anew from its content."""
+    record = Record.model_validate({k: v for k, v in row.items() if k not in ("id", "lineage_id")})
+    return record.id, record.lineage_id

@@ -1,0 +1,78 @@
+"""The files of a bundle: nothing missing, nothing changed, nothing that the manifest does not list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from trimtab.errors import TrimtabError
+from trimtab.governance.ledger.envelope import canonical
+from trimtab.governance.verify.report import Report
+from trimtab.models.cache import file_digest
+
+MANIFEST, FORMAT, LEDGER = "bundle.json", "trimtab-bundle-1", "ledger"
+
+
+def _listed(name: str) -> str:
+    parts = name.split("/")
+    if not all(re.fullmatch(r"[A-Za-z0-9._-]+", p) and p not in (".", "..") for p in parts):
+        raise ValueError("is not a plain path")
+    if name == MANIFEST or parts[0] == LEDGER:
+        raise ValueError("cannot be listed")
+    return name
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class File(_Strict):
+    """A file's SHA-256 in hex and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(_Strict):
+    """`bundle.json`: every file but itself and the ledger. Its SHA-256 is what reviewers sign."""
+
+    demo: bool
+    files: Mapping[Annotated[str, AfterValidator(_listed)], File]
+    format: str
+    run: str
+
+
+def read_manifest(folder: Path, report: Report) -> Manifest | None:
+    """Read `bundle.json`; None, and a failure, where it is not in its only form."""
+    try:
+        data = (folder / MANIFEST).read_bytes()
+        found = Manifest.model_validate(canonical(data, MANIFEST, "bundle.manifest"))
+    except (OSError, TrimtabError, ValidationError) as error:
+        report.must(
+            False, "bundle.manifest", MANIFEST, f"is not a manifest ({str(error).splitlines()[0]:.80})"
+        )
+        return None
+    known = found.format == FORMAT
+    return (
+        found if report.must(known, "bundle.format", MANIFEST, f"is of format {found.format!a:.40}") else None
+    )
+
+
+def check_files(folder: Path, manifest: Manifest, ledger: Collection[str], report: Report) -> None:
+    """Compare what is in the folder with what manifest and ledger say."""
+    expected = {MANIFEST, *manifest.files, *(f"{LEDGER}/{name}" for name in ledger)}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            report.must(False, "bundle.link", name, "is a link or no plain file")
+        elif path.is_file():
+            report.must(name in expected, "bundle.unlisted", name, "is listed nowhere")
+    for name, file in manifest.files.items():
+        path = folder / name
+        if report.must(path.is_file() and not path.is_symlink(), "bundle.missing", name, "is not there"):
+            same = path.stat().st_size == file.size and file_digest(path) == file.sha256
+            report.must(same, "bundle.changed", name, "is not the file that was released")

@@ -1,0 +1,150 @@
+"""Verifies a bundle at the level *recomputed*: everything that follows from its files and from outcomes alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import ConfigError, InputError, Problem
+from trimtab.governance.figures import figures_and_verdicts
+from trimtab.governance.keys import Trust
+from trimtab.governance.ledger.ledger import now
+from trimtab.governance.ledger.note import Signed, parse_checkpoint, parse_key
+from trimtab.governance.policy import Gate
+from trimtab.governance.verify.claims import Claims
+from trimtab.governance.verify.files import LEDGER, check_files, read_manifest
+from trimtab.governance.verify.log import CheckedLog, check_log, read_log
+from trimtab.governance.verify.report import Report
+from trimtab.probes.outcome import Outcome
+from trimtab.records.write import read_jsonl
+
+TOLERANCE = 1e-9
+"""Relative: libraries of statistics differ in the last digits from machine to machine."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What the auditor brings: trusted keys, a checkpoint of this ledger seen before, the time to judge at."""
+
+    trust: Trust | None = None
+    known: Signed | None = None
+    at: str = ""
+
+
+def read_known(path: Path) -> Signed:
+    """Read a checkpoint that the auditor kept; raises ConfigError where there is none."""
+    try:
+        return parse_checkpoint(path.read_bytes(), str(path))
+    except (OSError, InputError) as error:
+        fix = "Name a copy of ledger/checkpoint that was kept."
+        raise ConfigError(
+            Problem("known.unreadable", str(path), f"is no checkpoint ({error!s:.80})", fix)
+        ) from error
+
+
+def verify(folder: Path, outside: Outside | None = None, *, released: bool = True) -> Report:
+    """Return what was found in a bundle; with `released` False, as before its release is stated.
+
+    Raises InputError where `folder` is no folder at all.
+    """
+    outside = outside or Outside()
+    if not folder.is_dir():
+        fix = "Name the folder that `trimtab release` wrote."
+        raise InputError(Problem("bundle.none", str(folder), "is not a folder", fix))
+    report = Report(authenticated=outside.trust is not None)
+    manifest, ledger = read_manifest(folder, report), read_log(folder / LEDGER, report)
+    if manifest and ledger:
+        check_files(folder, manifest, ledger[2], report)
+    log = check_log(ledger[0], ledger[1], report) if ledger else None
+    if manifest is None or log is None:
+        return report
+    Claims(folder, manifest, log, report, outside.at or now()).check(released=released)
+    if not report.failures:
+        _check_figures(folder, report)
+    if outside.trust:
+        _check_trust(log, outside.trust, manifest.run, report)
+    _check_known(log, outside.known, manifest.run, report)
+    return report
+
+
+def _check_figures(folder: Path, report: Report) -> None:
+    """Compute every figure and verdict anew; a figure that differs is named by its field."""
+    before, after = (
+        [Outcome(**row) for row in read_jsonl(folder / "stages" / stage / "outcomes.jsonl")]
+        for stage in ("01_before", "06_after")
+    )
+    gates = [Gate.model_validate(row) for row in json.loads((folder / "policy.json").read_bytes())]
+    again = figures_and_verdicts(before, after, gates)
+    told = json.loads((folder / "figures.json").read_bytes())
+    if field := _differs(told, json.loads(json.dumps(again))):
+        report.must(False, "figure.differs", "figures.json", f"{field} does not follow from the outcomes")
+
+
+def _differs(told: Any, again: Any, path: str = "") -> str:
+    """Return the first field in which two values differ; empty when none does."""
+    if isinstance(told, dict) and isinstance(again, dict) and set(told) == set(again):
+        pairs = [(f"{path}.{k}".lstrip("."), told[k], again[k]) for k in sorted(told)]
+    elif isinstance(told, list) and isinstance(again, list) and len(told) == len(again):
+        names = [v.get("figure", i) if isinstance(v, dict) else i for i, v in enumerate(told)]
+        pairs = [(f"{path}.{n}", t, a) for n, t, a in zip(names, told, again, strict=True)]
+    elif isinstance(told, int | float) and isinstance(again, int | float):
+        return "" if math.isclose(told, again, rel_tol=TOLERANCE, abs_tol=1e-12) else path
+    else:
+        return "" if told == again and type(told) is type(again) else path or "the file"
+    return next((found for name, t, a in pairs if (found := _differs(t, a, name))), "")
+
+
+def _check_trust(log: CheckedLog, trust: Trust, run: str, report: Report) -> None:
+    for role, key in log.keys.items():
+        report.must(trust.has(role, key), f"trust.{role}", str(key), f"is not trusted as {role}")
+    for entry in log.entries:
+        body = entry.statement.body
+        if entry.statement.kind == "review" and body["run"] == run:
+            signer = entry.signatures[0][0]
+            good = any(key.id == signer for key in trust.roles.get(body["role"], ()))
+            report.must(
+                good, "trust.reviewer", body["role"], f"the key {signer[:16]} is not trusted in this role"
+            )
+
+
+def _check_known(log: CheckedLog, known: Signed | None, run: str, report: Report) -> None:
+    """Hold the ledger against the checkpoint that the auditor saw, and say what that shows of the terms."""
+    must, here = report.must, log.signed.checkpoint
+    if known is None:
+        report.notes.append("roll back and fork: not checked, for want of a known checkpoint")
+        report.notes.append("thresholds and test split fixed before training: as claimed")
+        return
+    seen = known.checkpoint
+    if not must(seen.origin == here.origin, "known.origin", seen.origin, f"this ledger is {here.origin}"):
+        return
+    must(
+        any(known.signed_by(k) for k in _notaries(log)),
+        "known.signature",
+        seen.origin,
+        "is not this ledger's",
+    )
+    if not must(
+        seen.size <= here.size, "known.rollback", here.origin, f"had {seen.size} entries, has {here.size}"
+    ):
+        return
+    must(
+        log.root_of(seen.size) == seen.root,
+        "known.fork",
+        here.origin,
+        f"entries before {seen.size} were changed",
+    )
+    own = [(i, e.statement.kind) for i, e in enumerate(log.entries) if e.statement.body.get("run") == run]
+    trained = next((i for i, kind in own if kind == "training"), 0)
+    witnessed = bool(own) and own[0][0] < seen.size <= trained
+    how = "witnessed by the known checkpoint" if witnessed else "as claimed"
+    report.notes.append(f"thresholds and test split fixed before training: {how}")
+
+
+def _notaries(log: CheckedLog) -> list[Any]:
+    bodies = [(e.statement.kind, e.statement.body) for e in log.entries]
+    texts = [body["ledger"] for kind, body in bodies if kind == "ledger-opened"]
+    texts += [body["new"] for kind, body in bodies if kind == "key" and body["role"] == "ledger"]
+    return [parse_key(text, "the ledger's key") for text in texts]

@@ -1,0 +1,678 @@
+"""A bundle is verified by two implementations that agree; every way to change one has a code of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from trimtab.errors import InputError
+from trimtab.governance.figures import figures_and_verdicts
+from trimtab.governance.keys import load_key, read_trust
+from trimtab.governance.ledger.envelope import Statement, open_entry, seal
+from trimtab.governance.ledger.log import Log
+from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey, sign_checkpoint
+from trimtab.governance.ledger.tiles import new_tiles
+from trimtab.governance.ledger.tree import leaf_hash, root
+from trimtab.governance.release import Waiver, release
+from trimtab.governance.review import Opinion, review
+from trimtab.governance.roles import Role
+from trimtab.governance.standalone import verify as script
+from trimtab.governance.verify.log import check_log, read_log
+from trimtab.governance.verify.report import Report
+from trimtab.governance.verify.verify import Outside, read_known, verify
+from trimtab.run.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from tests.conftest import Command, FinishedRun
+
+ALL = bool(os.environ.get("TRIMTAB_VERIFY_ALL"))  # make verify-all: every bit, every log
+YES = Opinion("approve", "I read forty answers.", {"Did you read answers?": "Forty."})
+LATER = "2036-01-01T00:00:00Z"
+GATES = ("attack_success", "refusal_twins", "refusal_ordinary", "broken", "pair_gap", "gap_reversal", "preference_accuracy", "preference_matched", "nll_per_token")  # fmt: skip
+WAIVERS = [Waiver(g, "a fake model", "A. Owner", LATER) for g in GATES]
+
+
+class Made(NamedTuple):
+    """A run, its bundle, and the file of keys that an auditor got from their holders."""
+
+    run: Path
+    bundle: Path
+    trust: Path
+
+
+def roles() -> tuple[Role, ...]:
+    safety = [str(load_key(name, make=True).public) for name in ("alice", "bob")]
+    legal = str(load_key("carol", make=True).public)
+    return (
+        Role(name="safety", quorum=2, days=100, keys=tuple(safety), questions=("Did you read answers?",)),
+        Role(name="legal", days=200, keys=(legal,)),
+    )
+
+
+def sign_all(run: Path) -> None:
+    for role, key in (("safety", "alice"), ("safety", "bob"), ("legal", "carol")):
+        opinion = YES if role == "safety" else Opinion("approve", "Fine.", {})
+        review(run, role, load_key(key), opinion)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, finished_run: FinishedRun) -> Made:
+    root = tmp_path_factory.mktemp("made")
+    run = finished_run(root / "runs", roles())
+    sign_all(run)
+    report = release(run, root / "bundle", WAIVERS)
+    assert not report.failures
+    trust = root / "keys.txt"
+    lines = [f"{role} {load_key(name).public}" for role, name in (("operator", "operator"), ("ledger", "ledger"), ("safety", "alice"), ("safety", "bob"), ("legal", "carol"))]  # fmt: skip
+    trust.write_text("# from their holders\n" + "\n".join(lines) + "\n")
+    return Made(run, root / "bundle", trust)
+
+
+@pytest.fixture
+def bundle(made: Made, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made.bundle, tmp_path / "bundle"))
+
+
+def both(bundle: Path, *, trust: Path | None = None, known: Path | None = None, at: str = "") -> set[str]:
+    """Return the codes that both implementations give; figures are recomputed by one of them only."""
+    outside = Outside(read_trust(trust) if trust else None, read_known(known) if known else None, at)
+    report = verify(bundle, outside)
+    found = script.verify(bundle, trust, known, at)
+    assert {code for code, _ in found.failures} == report.codes - {"figure.differs"}
+    assert {code for code, _ in found.due} == {f.code for f in report.due}
+    return report.codes
+
+
+# --- Tampering inside a bundle ----------------------------------------------------------------------------------
+
+
+def test_a_released_bundle_holds(made: Made) -> None:
+    assert both(made.bundle) == both(made.bundle, trust=made.trust) == set()
+    assert verify(made.bundle).exit_code == 3
+    assert verify(made.bundle, Outside(read_trust(made.trust))).exit_code == 0
+    known = made.bundle / "ledger/checkpoint"
+    assert both(made.bundle, trust=made.trust, known=known) == set()
+
+
+def edit(bundle: Path, name: str, old: bytes, new: bytes) -> None:
+    data = (bundle / name).read_bytes()
+    assert old in data
+    (bundle / name).write_bytes(data.replace(old, new, 1))
+
+
+def relist(bundle: Path, **changes: Any) -> None:
+    """Write the manifest anew, as one would who changes files and wants it to fit."""
+    manifest = json.loads((bundle / "bundle.json").read_bytes())
+    for name in manifest["files"]:
+        data = (bundle / name).read_bytes()
+        manifest["files"][name] = {"sha256": sha256(data).hexdigest(), "size": len(data)}
+    (bundle / "bundle.json").write_bytes(rfc8785.dumps({**manifest, **changes}))
+
+
+def edited(name: str, old: bytes, new: bytes, *, listed: bool = False) -> Callable[[Path], Any]:
+    """Return what edits a file, and lists it anew if `listed`."""
+
+    def change(bundle: Path) -> None:
+        edit(bundle, name, old, new)
+        if listed:
+            relist(bundle)
+
+    return change
+
+
+def replaced(name: str, data: bytes) -> Callable[[Path], Any]:
+    """Return what replaces a file and lists it anew."""
+
+    def change(bundle: Path) -> None:
+        (bundle / name).write_bytes(data)
+        relist(bundle)
+
+    return change
+
+
+def outcomes(bundle: Path) -> Path:
+    return bundle / "stages/06_after/outcomes.jsonl"
+
+
+def other(name: str = "x", seed: int = 9) -> SecretKey:
+    secret = Ed25519PrivateKey.from_private_bytes(bytes([seed] * 32))
+    return SecretKey(PublicKey(name, secret.public_key().public_bytes_raw()), secret)
+
+
+def flip_in(bundle: Path, folder: str, at: int) -> None:
+    path = next(p for p in (bundle / folder).rglob("*") if p.is_file())
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def reroot(bundle: Path) -> None:
+    head = Log(bundle / "ledger").head()
+    note = sign_checkpoint(Checkpoint(head.origin, head.size, bytes(32)), [named(head.origin)])
+    (bundle / "ledger/checkpoint").write_bytes(note)
+
+
+def named(origin: str) -> SecretKey:
+    key = load_key("ledger")
+    return SecretKey(PublicKey(origin, key.public.raw), key.secret)
+
+
+def resign(bundle: Path, key: SecretKey) -> None:
+    head = Log(bundle / "ledger").head()
+    key = SecretKey(PublicKey(head.origin, key.public.raw), key.secret)
+    (bundle / "ledger/checkpoint").write_bytes(sign_checkpoint(head, [key]))
+
+
+def linked(bundle: Path) -> None:
+    shutil.move(bundle / "VERIFY.md", bundle.parent / "guide")
+    (bundle / "VERIFY.md").symlink_to(bundle.parent / "guide")
+
+
+def more_tiles(bundle: Path) -> None:
+    (bundle / "ledger/tile/0/001.p").mkdir()
+    (bundle / "ledger/tile/0/001.p/1").write_bytes(bytes(32))
+
+
+TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "edit": (edited("stages/06_after/outcomes.jsonl", b'"value":1', b'"value":0'), "bundle.changed"),
+    "edit, same length of a document": (edited("README.md", b"n 2", b"n 9"), "bundle.changed"),
+    "delete": (lambda b: (b / "records/bias.jsonl").unlink(), "bundle.missing"),
+    "insert": (lambda b: (b / "adapters/trimtab_bias/more.json").write_text("{}"), "bundle.unlisted"),
+    "insert into the ledger": (more_tiles, "bundle.unlisted"),
+    "a link to the same file": (linked, "bundle.link"),
+    "edit and list anew": (edited("README.md", b"n 2", b"n 9", listed=True), "release.missing"),
+    "edit outcomes and list anew": (edited("stages/06_after/outcomes.jsonl", b'"value":1', b'"value":0', listed=True), "stage.changed"),
+    "another adapter, listed anew": (replaced("adapters/trimtab_bias/adapter_model.safetensors", b"x"), "stage.changed"),
+    "another policy": (edited("policy.json", b'"margin":0.1', b'"margin":0.5', listed=True), "policy.changed"),
+    "another charter": (edited("charter.json", b'"version":"', b'"version":"x', listed=True), "charter.changed"),
+    "a record's text": (edited("records/adversarial.jsonl", b"So.", b"No.", listed=True), "records.id"),
+    "a record less": (replaced("records/bias.jsonl", b""), "records.count"),
+    "another opening": (edited("evidence/screen-bias.jsonl", b'"salt":"', b'"salt":"00', listed=True), "records.root"),
+    "another split": (edited("evidence/test-split.jsonl", b'"item":"', b'"item":"x', listed=True), "split.root"),
+    "downgrade": (lambda b: relist(b, format="trimtab-bundle-0"), "bundle.format"),
+    "a demo that says it is none": (lambda b: relist(b, demo=True), "release.demo"),
+    "another form of the manifest": (edited("bundle.json", b'","', b'", "'), "bundle.manifest"),
+    "a path out of the bundle": (edited("bundle.json", b'"VERIFY.md"', b'"../V.md"'), "bundle.manifest"),
+    "no ledger": (lambda b: shutil.rmtree(b / "ledger"), "ledger.checkpoint"),
+    "a tile of hashes": (lambda b: flip_in(b, "ledger/tile/0", 40), "ledger.tile"),
+    "the root": (reroot, "ledger.root"),
+    "an entry's length": (lambda b: flip_in(b, "ledger/tile/entries", 0), "ledger.tile"),
+    "a signature under the checkpoint": (lambda b: resign(b, other()), "ledger.signature"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_tampering_has_a_code(bundle: Path, made: Made, name: str) -> None:
+    change, code = TAMPERED[name]
+    change(bundle)
+    assert code in both(bundle, trust=made.trust)
+
+
+# --- Tampering by someone who can sign checkpoints --------------------------------------------------------------
+
+
+def rewrite(bundle: Path, change: Callable[[list[bytes]], list[bytes]], key: SecretKey | None = None) -> None:
+    """Write a ledger of other entries, with tiles and checkpoint that fit."""
+    log = Log(bundle / "ledger")
+    entries, origin = change(log.entries()), log.head().origin
+    shutil.rmtree(log.folder)
+    for path, data in new_tiles(log.folder, 0, entries).items():
+        (log.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (log.folder / path).write_bytes(data)
+    signer = key or named(origin)
+    signer = SecretKey(PublicKey(origin, signer.public.raw), signer.secret)
+    checkpoint = Checkpoint(origin, len(entries), root([leaf_hash(e) for e in entries]))
+    (log.folder / "checkpoint").write_bytes(sign_checkpoint(checkpoint, [signer]))
+
+
+def kind(entry: bytes) -> str:
+    return open_entry(entry, "here").statement.kind
+
+
+def without(name: str) -> Callable[[list[bytes]], list[bytes]]:
+    return lambda entries: [e for e in entries if kind(e) != name]
+
+
+def again(name: str) -> Callable[[list[bytes]], list[bytes]]:
+    return lambda entries: [
+        e for entry in entries for e in ([entry, entry] if kind(entry) == name else [entry])
+    ]
+
+
+def moved(name: str, to: int) -> Callable[[list[bytes]], list[bytes]]:
+    def move(entries: list[bytes]) -> list[bytes]:
+        chosen = [e for e in entries if kind(e) == name]
+        rest = [e for e in entries if kind(e) != name]
+        return [*rest[:to], *chosen, *rest[to:]]
+
+    return move
+
+
+def restated(name: str, *signers: str, **changes: Any) -> Callable[[list[bytes]], list[bytes]]:
+    """Return what changes the body of every entry of a kind, signed anew by keys of this user."""
+
+    def change(entry: bytes) -> bytes:
+        s = open_entry(entry, "here").statement
+        if s.kind != name:
+            return entry
+        return seal(
+            Statement(s.kind, s.subjects, {**s.body, **changes}),
+            [load_key(k) for k in signers or ("operator",)],
+        )
+
+    return lambda entries: [change(e) for e in entries]
+
+
+def altered(
+    change: Callable[[dict[str, Any]], Any], name: str = "verdict"
+) -> Callable[[list[bytes]], list[bytes]]:
+    """Return what changes the envelope of every entry of a kind."""
+
+    def one(entry: bytes) -> bytes:
+        envelope = json.loads(entry)
+        if kind(entry) == name:
+            change(envelope)
+        return rfc8785.dumps(envelope)
+
+    return lambda entries: [one(e) for e in entries]
+
+
+def spare(envelope: dict[str, Any]) -> None:
+    row = envelope["signatures"][0]
+    at = len(row["sig"]) - 3
+    row["sig"] = row["sig"][:at] + chr(ord(row["sig"][at]) + 1) + row["sig"][at + 1 :]
+
+
+def larger_s(envelope: dict[str, Any]) -> None:
+    row = envelope["signatures"][0]
+    data = base64.b64decode(row["sig"])
+    s = int.from_bytes(data[32:], "little") + script.ORDER
+    row["sig"] = base64.b64encode(data[:32] + s.to_bytes(32, "little")).decode()
+
+
+def later_clock(entries: list[bytes]) -> list[bytes]:
+    return restated("verdict", time="2020-01-31T00:00:00Z")(entries)
+
+
+INSIDE: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
+    "truncate": (lambda entries: entries[:-1], "release.missing"),
+    "no opening": (lambda entries: entries[1:], "ledger.opening"),
+    "two openings": (again("ledger-opened"), "ledger.opening"),
+    "delete the terms": (without("run-started"), "run.not-started"),
+    "delete a stage": (without("trim"), "stage.missing"),
+    "delete the verdict": (without("verdict"), "stage.missing"),
+    "delete the roles": (without("roles"), "roles.missing"),
+    "delete reviews": (without("review"), "review.quorum"),
+    "insert a stage again": (again("training"), "stage.repeated"),
+    "insert a verdict again": (again("verdict"), "stage.repeated"),
+    "insert the terms again": (again("run-started"), "run.not-started"),
+    "reorder: verdict before measuring": (moved("verdict", 4), "stage.order"),
+    "reorder: training first": (moved("training", 1), "run.order"),
+    "reorder: roles after training": (moved("roles", 12), "roles.late"),
+    "clock": (later_clock, "ledger.clock"),
+    "swap the key of an entry": (restated("verdict", "alice"), "entry.signer"),
+    "more signers than may": (restated("verdict", "operator", "alice"), "entry.signer"),
+    "a review by the operator": (restated("review", "operator"), "entry.signer"),
+    "a review by another role": (restated("review", "carol"), "entry.signer"),
+    "a review that saw another ledger": (restated("review", "alice", role="safety", seen={"root": "00" * 32, "size": 1}), "review.seen"),
+    "one reviewer twice": (restated("review", "alice", role="safety"), "review.quorum"),
+    "a rejection": (restated("review", "alice", role="safety", decision="reject"), "review.rejected"),
+    "a dissent is no approval": (restated("review", "alice", role="safety", decision="dissent"), "review.quorum"),
+    "another verdict": (restated("verdict", outcome="pass"), "verdict.changed"),
+    "no waivers": (restated("release", waivers=[]), "gate.not-passed"),
+    "an empty waiver": (restated("release", waivers=[{"gate": g, "reason": " ", "owner": "x", "expires": LATER} for g in GATES]), "waiver.empty"),
+    "a waiver without owner": (restated("release", waivers=[{"gate": g} for g in GATES]), "claims.malformed"),
+    "a trial": (restated("release", demo=True), "release.demo"),
+    "outcomes miscounted": (restated("probe", outcomes={}), "outcomes.count"),
+    "unsigned": (altered(lambda e: e["signatures"].clear()), "entry.unsigned"),
+    "a signature of something else": (altered(lambda e: e["signatures"][0].update(sig=base64.b64encode(bytes(64)).decode())), "entry.signature"),
+    "payload type": (altered(lambda e: e.update(payloadType="application/json")), "entry.payload-type"),
+    "two signatures of one key": (altered(lambda e: e["signatures"].append(e["signatures"][0])), "entry.duplicate-key"),
+    "spare bits": (altered(spare), "entry.malformed"),
+    "S + L": (altered(larger_s), "entry.signature"),
+    "another key in the envelope": (altered(lambda e: e.update(more=1)), "entry.malformed"),
+    "a kind of its own": (lambda entries: [*entries, own_kind()], "entry.statement"),
+    "not JSON": (lambda entries: [*entries, b"\xff"], "entry.malformed"),
+    "a key that nobody announced": (lambda entries: [*entries, key_change(load_key("alice"), "ledger")], "entry.signer"),
+    "roles that are none": (restated("roles", roles=[1]), "entry.statement"),
+}  # fmt: skip
+
+
+def own_kind() -> bytes:
+    entry = json.loads(
+        seal(Statement("trim", {}, {"run": "r", "stage": "trim", "time": LATER}), [load_key("operator")])
+    )
+    payload = base64.b64decode(entry["payload"]).replace(b":trim:v1", b":trim:v2")
+    return rfc8785.dumps({**entry, "payload": base64.b64encode(payload).decode()})
+
+
+def key_change(old: SecretKey, role: str) -> bytes:
+    body = {"new": str(other().public), "old": old.public.id, "reason": "r", "role": role, "time": LATER}
+    return seal(Statement("key", {}, body), [load_key("operator"), other()])
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_tampering_by_who_holds_the_ledgers_key_has_a_code(bundle: Path, made: Made, name: str) -> None:
+    change, code = INSIDE[name]
+    rewrite(bundle, change)
+    assert code in both(bundle, trust=made.trust)
+
+
+def test_keys_are_replaced_by_entries_only(bundle: Path, made: Made) -> None:
+    new = key_change(load_key("operator"), "operator")
+    rewrite(bundle, lambda entries: [*entries, new])
+    assert both(bundle) == set()
+    assert both(bundle, trust=made.trust) == {"trust.operator"}
+    rewrite(bundle, lambda entries: [*entries, seal(Statement("recall", {}, {"kind": "k", "name": "n", "reason": "r", "time": LATER}), [load_key("operator")])])  # fmt: skip
+    assert both(bundle) == {"entry.signer"}, "a key that was replaced signs nothing more"
+
+
+def test_a_ledger_of_other_keys_is_consistent_and_not_trusted(
+    finished_run: FinishedRun, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIMTAB_CONFIG", str(tmp_path / "config"))
+    forged = finished_run(tmp_path / "runs", roles())
+    sign_all(forged)
+    release(forged, tmp_path / "bundle", WAIVERS)
+    assert both(tmp_path / "bundle") == set()
+    assert both(tmp_path / "bundle", trust=made.trust) == {"trust.operator", "trust.ledger", "trust.reviewer"}
+
+
+def test_what_nobody_measured_again_is_not_verified(finished_run: FinishedRun, tmp_path: Path) -> None:
+    def drop(run: RunDirectory) -> None:
+        run.stage("after").write_outcomes(run.stage("after").outcomes()[1:])
+
+    run = finished_run(tmp_path / "runs", roles(), drop)
+    sign_all(run)
+    with pytest.raises(InputError, match=r"split\.incomplete"):
+        release(run, tmp_path / "bundle", WAIVERS)
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda rows: [*rows, rows[0]], "split.repeated"),
+        (lambda rows: [{**rows[0], "item": "mine"}, *rows[1:]], "split.unknown"),
+    ],
+)
+def test_other_cases_than_committed_are_refused(
+    finished_run: FinishedRun, tmp_path: Path, change: Callable[[list[Any]], list[Any]], code: str
+) -> None:
+    def swap(run: RunDirectory) -> None:
+        path = run.stage("before").folder / "outcomes.jsonl"
+        rows = change([json.loads(line) for line in path.read_text().splitlines()])
+        path.write_bytes(b"".join(rfc8785.dumps(row) + b"\n" for row in rows))
+
+    run = finished_run(tmp_path / "runs", roles(), swap)
+    sign_all(run)
+    with pytest.raises(InputError, match=code.replace(".", r"\.")):
+        release(run, tmp_path / "bundle", WAIVERS)
+
+
+def test_a_figure_that_does_not_follow_from_the_outcomes_is_named(
+    finished_run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = figures_and_verdicts
+
+    def better(*arguments: Any) -> Any:
+        found = real(*arguments)
+        found["figures"][0]["after"]["value"] += 0.01
+        return found
+
+    monkeypatch.setattr("trimtab.run.evidence.figures_and_verdicts", better)
+    run = finished_run(tmp_path / "runs", roles())
+    sign_all(run)
+    with pytest.raises(InputError, match=r"figures\.attack_success\.after\.value .*figure\.differs"):
+        release(run, tmp_path / "bundle", WAIVERS)
+
+
+def test_reviews_and_waivers_end(made: Made) -> None:
+    both(made.bundle, trust=made.trust, at="2036-06-01T00:00:00Z")
+    report = verify(made.bundle, Outside(read_trust(made.trust), at="2036-06-01T00:00:00Z"))
+    assert not report.failures
+    assert {f.code for f in report.due} == {"review.due", "waiver.due"}
+    assert report.exit_code == 3
+
+
+# --- Tampering against a known checkpoint -----------------------------------------------------------------------
+
+
+def test_a_rolled_back_or_rewritten_ledger_is_told_from_a_known_checkpoint(
+    bundle: Path, made: Made, tmp_path: Path
+) -> None:
+    known = tmp_path / "kept"
+    rewrite(bundle, lambda entries: [*entries, entries[-1]])
+    shutil.copy(bundle / "ledger/checkpoint", known)
+    assert both(made.bundle, trust=made.trust, known=known) == {"known.rollback"}
+    assert both(made.bundle, trust=made.trust) == set(), "not claimed without it"
+    shutil.copy(made.bundle / "ledger/checkpoint", known)
+    rewrite(bundle, lambda entries: restated("trim", stage="trim")(entries[:-1]))
+    shutil.copytree(made.bundle, tmp_path / "fork")
+    rewrite(tmp_path / "fork", restated("release", time=LATER))
+    assert "known.fork" in both(tmp_path / "fork", trust=made.trust, known=known)
+    assert both(tmp_path / "fork", trust=made.trust) == set(), "not claimed without it"
+
+
+def test_another_ledger_and_another_signer_are_told(
+    finished_run: FinishedRun, made: Made, tmp_path: Path
+) -> None:
+    finished_run(tmp_path / "runs")
+    known = tmp_path / "runs/ledger/checkpoint"
+    assert both(made.bundle, known=known) == {"known.origin"}
+    head = Log(made.bundle / "ledger").head()
+    key = SecretKey(PublicKey(head.origin, other().public.raw), other().secret)
+    known.write_bytes(sign_checkpoint(head, [key]))
+    assert both(made.bundle, known=known) == {"known.signature"}
+
+
+def test_a_clock_set_back_after_a_known_checkpoint_is_told(bundle: Path, made: Made, tmp_path: Path) -> None:
+    known = tmp_path / "kept"
+    rewrite(bundle, lambda entries: entries[:-1])
+    shutil.copy(bundle / "ledger/checkpoint", known)
+    back = restated("release", time="2020-01-31T00:00:00Z")
+    shutil.copytree(made.bundle, tmp_path / "back")
+    rewrite(tmp_path / "back", back)
+    assert both(tmp_path / "back", trust=made.trust, known=known) == {"ledger.clock"}
+
+
+def test_a_checkpoint_from_before_training_witnesses_the_terms(made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made.bundle, tmp_path / "early")
+    rewrite(tmp_path / "early", lambda entries: entries[:4])
+    known = read_known(tmp_path / "early/ledger/checkpoint")
+    notes = verify(made.bundle, Outside(known=known)).notes
+    assert any("fixed before training: witnessed" in note for note in notes)
+    assert any("fixed before training: as claimed" in note for note in verify(made.bundle).notes)
+    late = read_known(made.bundle / "ledger/checkpoint")
+    assert any("as claimed" in note for note in verify(made.bundle, Outside(known=late)).notes)
+
+
+# --- Bit rot, fuzz, and the second implementation ---------------------------------------------------------------
+
+
+def evidence_bits(bundle: Path) -> Iterator[tuple[Path, int]]:
+    names = ["bundle.json", "policy.json", "figures.json", "run.json", "system.json"]
+    paths = [bundle / n for n in names] + [
+        p for d in ("ledger", "evidence", "records") for p in sorted((bundle / d).rglob("*"))
+    ]
+    bits = [(p, i) for p in paths if p.is_file() for i in range(8 * p.stat().st_size)]
+    return iter(bits if ALL else random.Random(1).sample(bits, 150))
+
+
+def test_every_bit_counts(bundle: Path, made: Made) -> None:
+    trust = read_trust(made.trust)
+    for path, bit in evidence_bits(bundle):
+        data = path.read_bytes()
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        assert verify(bundle, Outside(trust)).failures, f"{path}, bit {bit}"
+        assert script.verify(bundle, made.trust).failures, f"{path}, bit {bit}"
+        path.write_bytes(data)
+
+
+def random_log(folder: Path, dice: random.Random) -> None:
+    """Write a ledger of some statements, and damage it or not."""
+    operator, notary = other("op", 1), other("origin", 2)
+    opening = {"ledger": str(notary.public), "operator": str(operator.public), "origin": "origin"}
+    bodies: list[tuple[str, dict[str, Any]]] = [("ledger-opened", opening)]
+    bodies += [
+        dice.choice([
+            ("recall", {"kind": "record", "name": f"r{i}", "reason": "é\n\"\\"}),
+            ("trim", {"run": "r", "stage": dice.choice(["trim", "x"])}),
+            ("key", {"new": str(other("op2", 3).public), "old": operator.public.id, "reason": "", "role": dice.choice(["operator", "x"])}),
+        ])
+        for i in range(dice.randrange(6))
+    ]  # fmt: skip
+    entries = []
+    for i, (name, body) in enumerate(bodies):
+        time = f"2026-01-{10 + (i if dice.random() < 0.95 else -i):02d}T00:00:00Z"
+        signers = [operator, other("op2", 3)] if name == "key" else [operator]
+        if dice.random() < 0.05:
+            signers = [other("z", dice.randrange(1, 6))]
+        entries.append(seal(Statement(name, {}, {**body, "time": time}), signers))
+    if dice.random() < 0.3:
+        at = dice.randrange(len(entries))
+        data = bytearray(entries[at])
+        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        entries[at] = bytes(data)
+    for path, tile in new_tiles(folder, 0, entries).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(tile)
+    top = root([leaf_hash(e) for e in entries])
+    (folder / "checkpoint").write_bytes(sign_checkpoint(Checkpoint("origin", len(entries), top), [notary]))
+    if dice.random() < 0.3:
+        flip_any(folder, dice)
+
+
+def flip_any(folder: Path, dice: random.Random) -> None:
+    path = dice.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
+    data = bytearray(path.read_bytes())
+    data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    path.write_bytes(data)
+
+
+def test_both_implementations_agree_on_random_logs(tmp_path: Path) -> None:
+    honest = 0
+    for seed in range(10_000 if ALL else 60):
+        folder = tmp_path / str(seed)
+        random_log(folder, random.Random(seed))
+        report, found = Report(), script.Found()
+        if ours := read_log(folder, report):
+            check_log(ours[0], ours[1], report)
+        if theirs := script.read_ledger(folder, found):
+            log = script.Log(theirs[0], theirs[1], found)
+            if log.readable:
+                log.check()
+        assert report.codes == {code for code, _ in found.failures}, f"seed {seed}"
+        honest += not report.failures
+        shutil.rmtree(folder)
+    assert honest > 5
+
+
+def test_nothing_else_than_findings_comes_of_hostile_files(bundle: Path, made: Made) -> None:
+    dice = random.Random(3)
+    paths = sorted(p for p in bundle.rglob("*") if p.is_file())
+    for _ in range(2000 if ALL else 40):
+        path = dice.choice(paths)
+        data = path.read_bytes()
+        junk = dice.choice(
+            [b"", b"{}", b"[]", b"null", b"\xff\xfe", b"[" * 9999, data[: len(data) // 2], data + b"\n"]
+        )
+        path.write_bytes(junk)
+        if junk != data:
+            relist_quietly(bundle, path)
+            assert verify(bundle).failures
+            assert script.verify(bundle).failures
+        path.write_bytes(data)
+        shutil.copy(made.bundle / "bundle.json", bundle / "bundle.json")
+
+
+def relist_quietly(bundle: Path, path: Path) -> None:
+    if path.name != "bundle.json" and "ledger" not in path.parts[-5:]:
+        relist(bundle)
+
+
+# --- The commands -----------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_failed(command: Command, bundle: Path, made: Made) -> None:
+    code, out, _ = command("verify", bundle, "--trust", made.trust)
+    assert code == 0
+    assert out.endswith("recomputed: holds\n")
+    assert "waived: refusal_twins inconclusive, by A. Owner: a fake model" in out
+    assert command("verify", bundle).code == 3
+    (bundle / "records/bias.jsonl").unlink()
+    code, out, _err = command("verify", bundle, "--trust", made.trust)
+    assert code == 1
+    assert "records/bias.jsonl: is not there [bundle.missing]" in out
+    assert "holds" not in out
+    lines = [json.loads(line) for line in command("verify", bundle, "--json").out.splitlines()]
+    assert lines[0]["code"] == "bundle.missing"
+    assert lines[-1]["event"] == "verified"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nowhere"], "bundle.none"),
+        ([".", "--at", "tomorrow"], "verify.time"),
+        ([".", "--trust", "nowhere"], "trust.unreadable"),
+        ([".", "--known-checkpoint", "nowhere"], "known.unreadable"),
+    ],
+)
+def test_what_cannot_be_read_is_named(command: Command, arguments: list[str], code: str) -> None:
+    ended = command("verify", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"[{code}]" in ended.err
+
+
+def test_the_script_in_the_bundle_runs_alone(made: Made, bundle: Path) -> None:
+    def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "-S", str(made.bundle / "verify.py"), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert run(bundle, "--trust", made.trust).returncode == 0
+    assert run(bundle).returncode == 3
+    assert "not authenticated" in run(bundle).stdout
+    assert run("nowhere").returncode == 2
+    outcomes(bundle).unlink()
+    ended = run(bundle, "--trust", made.trust)
+    assert ended.returncode == 1
+    assert "[bundle.missing]" in ended.stdout
+    assert "holds" not in ended.stdout
+
+
+def test_the_script_is_short_and_needs_nothing() -> None:
+    text = Path(str(script.__file__)).read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 700
+    names = {line.split()[1] for line in text.splitlines() if line.startswith(("import ", "from "))}
+    assert names <= set(sys.stdlib_module_names) | {"__future__"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "data", "signature"),  # RFC 8032, section 7.1
+    [
+        ("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60", "", "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"),
+        ("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb", "72", "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"),
+        ("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7", "af82", "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"),
+    ],
+)  # fmt: skip
+def test_known_signatures(secret: str, data: str, signature: str) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret)).public_key().public_bytes_raw()
+    assert script.verifies(key, bytes.fromhex(signature), bytes.fromhex(data))
+    assert not script.verifies(key, bytes.fromhex(signature), bytes.fromhex(data) + b"x")
+    assert not script.verifies(key[::-1], bytes.fromhex(signature), bytes.fromhex(data))
