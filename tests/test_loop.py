@@ -100,21 +100,20 @@ def commands() -> list[str]:
     return [line.split("#")[0].strip() for line in block[1].splitlines() if line.startswith("trimtab ")]
 
 
-# `run` is the fixture; its quick form is the same with other sizes and takes minutes.
-HERE = [c for c in commands() if c not in {"trimtab run", "trimtab run --quick"}]
-
-
-@pytest.mark.parametrize("line", HERE)
-def test_the_commands_of_the_readme_run(line: str, run: RunDirectory, command: Any, tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_run(run: RunDirectory, command: Any, tmp_path: Path) -> None:
     suite = tmp_path / "suite.jsonl"
     suite.write_text('{"kind": "benign", "prompt": "How do I water a fern?"}\n')
-    places = {"RUN": run.folder, "FILE": suite}
-    words = [str(places.get(word, word)) for word in shlex.split(line)[1:]]
-    ended = command(*words)
-    assert ended.code in {0, 1, 3}, ended.err
-    assert ended.out.strip()
-
-
-def test_the_readme_shows_the_commands_that_are_run_here() -> None:
-    assert {"trimtab run", "trimtab run --quick"} <= set(commands())
-    assert len(HERE) >= 4
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"instruction": "Name a fern.", "input": "", "output": "The maidenhair is one."}\n' * 3)
+    votes = tmp_path / "votes.csv"
+    votes.write_text("voter,water,light\na,1,1\nb,1,-1\nc,1,-1\nd,1,1\n")
+    places = {"RUN": run.folder, "FILE": suite, "DATA": data, "VOTES": votes, "BUNDLE": tmp_path / "bundle"}
+    found = commands()
+    assert {"trimtab run", "trimtab run --quick"} <= set(found)
+    for line in found:
+        # The fixture is a run; its quick form is the same with other sizes and takes minutes.
+        if line not in {"trimtab run", "trimtab run --quick"}:
+            ended = command(*[str(places.get(word, word)) for word in shlex.split(line)[1:]])
+            # 1: a gate or a check that did not hold; 3: nothing proven, as `verify` says without --trust.
+            assert ended.code in {0, 1, 3}, f"{line}\n{ended.err}"
+            assert ended.out.strip(), line
