@@ -36,7 +36,7 @@ def train_sft(
     ]:
         raise InputError(bad)
     documents = single_kind(records, place="the records to train on") == "document"
-    rows = to_trl(records) if documents else [_row(model, r) for r in records]
+    rows = to_trl(records) if documents else [row(model, r) for r in records]
 
     def trainer(scratch: Path) -> Any:
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
@@ -62,7 +62,7 @@ def why_not(record: Record) -> str:
     return "" if len(roles) > 1 else "nothing stands before the assistant's turn"
 
 
-def _row(model: LocalModel, record: Record) -> dict[str, list[int]]:
+def row(model: LocalModel, record: Record) -> dict[str, list[int]]:
     """Return the tokens of a conversation, and labels that leave out all but the last turn.
 
     The end of a reply that stops in mid-sentence is left out too: it was cut, and to stop there is not a lesson.
