@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trimtab.probes.judge import NAME
-from trimtab.probes.labelled import NOTE, corrected, judge_summary, labelled_rows, measured
+from trimtab.probes.labelled import COUNTED, NOTE, SYSTEMS, corrected, judge_summary, labelled_rows, measured
 from trimtab.probes.outcome import Outcome
 from trimtab.report._format import correction, judge_lines
 from trimtab.statistics.estimate import Estimate
@@ -28,7 +28,7 @@ def error(value: float, name: str = "sensitivity", n: int = 100) -> Estimate:
 
 
 def test_the_labelled_rows_are_cases_with_an_id_of_their_own() -> None:
-    rows = [r for k in ("attack", "benign") for s in ("bare", "hardened") for r in labelled_rows(k, s)]
+    rows = [r for k in COUNTED for s in SYSTEMS for r in labelled_rows(k, s)]
     assert len({r["id"] for r in rows}) == len(rows) >= 160
     for row in rows:
         JudgedCase.model_validate({**row, "suite": "judged"})
