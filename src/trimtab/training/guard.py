@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from trimtab.models.cache import made_whole
 from trimtab.models.embedder import Embedder
-from trimtab.models.guard import ENCODER, Floats, Guard, Layers, views_of
+from trimtab.models.guard import ENCODER, Floats, Guard, Layers
 from trimtab.models.protocol import Progress
 from trimtab.models.states import States
 from trimtab.models.views import pieces
@@ -32,13 +32,13 @@ FALSE_POSITIVES, TWIN_POSITIVES = (
 )  # of ordinary prompts, and of benign twins in an attack's wrapping
 HIDDEN = 32
 SHORT = 60  # words
-MOST_VIEWS = 1000  # of the views of benign prompts other than twins; there are thousands
+MOST_WINDOWS, MOST_PIECES = 450, 500  # of benign prompts other than twins; there are thousands
 LENGTH_BINS = (20, 60, 120)  # words
 
 
 @dataclass(frozen=True)
 class GuardData:
-    """Prompts to learn from and to set the threshold on; `twins` are the benign twins of `requests`.
+    """Prompts to learn from and to set the threshold on; `twins` are those of `requests` and of `wrapped`.
 
     The benign prompts of `tune` are the ordinary ones, bare and wrapped; its wrapped twins are told apart.
     """
@@ -102,10 +102,15 @@ def _views(data: GuardData, embedder: Embedder, seed: int) -> tuple[list[str], l
     """Return the texts that the classifiers learn from: harmful ones, and views of harmless ones.
 
     Views of a wrapped attack other than the request itself are left out: the benign twins teach the wrapping.
+    Long texts are as many on both sides, or length would pass for harm.
     """
-    others = list(dict.fromkeys(views_of(embedder, data.benign)[0]))
-    random.Random(seed).shuffle(others)
-    return [*data.requests, *data.wrapped], [*data.twins, *others[:MOST_VIEWS]]
+    draw = random.Random(seed)
+    windows = list(dict.fromkeys(w for t in data.benign for w in embedder.windows(t)))
+    parts = list(dict.fromkeys(p for t in data.benign for p in pieces(t)))
+    draw.shuffle(windows)
+    draw.shuffle(parts)
+    harmless = [*data.twins, *windows[:MOST_WINDOWS], *parts[:MOST_PIECES]]
+    return [*data.requests, *data.wrapped], harmless
 
 
 def guard_steps(data: GuardData) -> int:
@@ -122,7 +127,8 @@ def _texts(data: GuardData, seed: int) -> tuple[list[str], list[str]]:
     draw.shuffle(wrapped)
     draw.shuffle(others)
     some = len(data.requests) // 4
-    return [*data.requests, *wrapped[:some]], [*data.twins, *others[: 2 * some]]
+    twins = [t for t in data.twins if len(t.split()) <= SHORT]
+    return [*data.requests, *wrapped[:some]], [*twins, *others[: 2 * some]]
 
 
 def threshold_at(scores: NDArray[np.float32], rate: float) -> float:

@@ -13,7 +13,7 @@ ALL = 10_000
 
 
 def learn_prompts(most: int = ALL) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Return harmful requests, some wrapped, their benign twins, and other benign prompts, all from `learn`.
+    """Return harmful requests, some wrapped, the benign twins of both, and other benign prompts, all from `learn`.
 
     Of requests and of ordinary prompts `most` at most, and a fifth as many stories.
     """
@@ -21,8 +21,9 @@ def learn_prompts(most: int = ALL) -> tuple[list[str], list[str], list[str], lis
     harmful, twins = [r["harmful"] for r in rows], [r["benign"] for r in rows]
     plain = spread([r["prompt"] for r in ordinary() if r["split"] == "learn"], most)
     stories = spread(narratives(), max(1, most // 5))
-    benign = [*_wrapped(twins[::5]), *plain, *_wrapped(plain[::4]), *(r["benign"] for r in stories)]
-    return harmful, [*_wrapped(harmful[::5]), *(r["harmful"] for r in stories)], twins, benign
+    wrapped = [*_wrapped(harmful[::8]), *(r["harmful"] for r in stories)]
+    twins += [*_wrapped(twins[::8]), *(r["benign"] for r in stories)]
+    return harmful, wrapped, twins, [*plain, *_wrapped(plain[::4])]
 
 
 def tune_prompts(most: int = ALL) -> tuple[list[str], list[str], list[str]]:
