@@ -4,12 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml Makefile | cksum | cut -d' ' -f1)
 
-.PHONY: run test lint types docs clean
+.PHONY: run test verify-all lint types docs clean
 run: $(STAMP)
 	$(BIN)/trimtab run --exit-zero
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# Hours: every bit of a bundle flipped, 10,000 ledgers read by both implementations, long fuzzing.
+verify-all: $(STAMP)
+	TRIMTAB_VERIFY_ALL=1 TRIMTAB_FUZZ=20000 $(BIN)/python -m pytest tests/test_verify.py tests/test_ledger_log.py tests/test_ledger_tree.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -7,7 +7,8 @@ The tour, in the order the data flows:
 - `trimtab.mechanisms` turns failures and the charter into records (`trimtab.records`).
 - `trimtab.training` makes one adapter per mechanism and a guard, and `trim` chooses their strengths.
 - `trimtab.models` runs the base model, the adapters and the guard as one system.
-- `trimtab.governance` holds the gates, fixed before the run, and their verdicts.
+- `trimtab.governance` holds the gates, fixed before the run, and their verdicts; the ledger, reviews, releases, and
+  what verifies, traces and recalls them.
 - `trimtab.run` strings these together; `trimtab.report` shows what came out.
 
 Read `trimtab/run/stages.py` next: it is the whole loop.

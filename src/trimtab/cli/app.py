@@ -26,6 +26,11 @@ COMMANDS = {
     "release": ("release", "Write a bundle that can be verified offline."),
     "verify": ("verify", "Check a bundle: files, ledger, signatures, quorum, every figure."),
     "status": ("status", "Say what a workspace waits for: reviews, releases, what is due."),
+    "trace": (
+        "trace",
+        "Walk from a record, adapter, system or release to what it comes from and what came of it.",
+    ),
+    "recall": ("recall", "State that something must not be used, and name everything that descends from it."),
     "keys": ("keys", "List your keys, or make one."),
     "ask": ("ask", "Put one prompt to a model or the system of a run."),
     "doctor": ("doctor", "Say what is installed, what is missing, and how to get it."),

@@ -15,6 +15,9 @@ def verify(
     known_checkpoint: Path | None = typer.Option(
         None, "--known-checkpoint", help="A copy of this ledger's checkpoint that you kept."
     ),
+    recalls: Path | None = typer.Option(
+        None, help="Recalls that you know of: a file that `trimtab recall` wrote."
+    ),
     at: str = typer.Option(
         "", help="The time at which reviews must hold, such as 2026-01-31T00:00:00Z; now."
     ),
@@ -32,6 +35,7 @@ def verify(
     from trimtab.errors import ConfigError, Problem
     from trimtab.governance.keys import read_trust
     from trimtab.governance.ledger.envelope import TIME
+    from trimtab.governance.recall import read_recalls
     from trimtab.governance.verify.verify import Outside, read_known
     from trimtab.governance.verify.verify import verify as check
 
@@ -39,7 +43,8 @@ def verify(
         fix = "Write it as 2026-01-31T00:00:00Z."
         raise ConfigError(Problem("verify.time", f"--at {at}", "is not a time", fix))
     known = read_known(known_checkpoint) if known_checkpoint else None
-    report = check(bundle, Outside(read_trust(trust) if trust else None, known, at))
+    recalled = read_recalls(recalls) if recalls else None
+    report = check(bundle, Outside(read_trust(trust) if trust else None, known, at, recalled))
     if json:
         for kind, findings in (("failure", report.failures), ("due", report.due)):
             for f in findings:

@@ -16,7 +16,7 @@ import rfc8785
 
 from trimtab.charter.charter import read_charter
 from trimtab.errors import InputError, Problem
-from trimtab.governance.exports.card import dataset_card
+from trimtab.governance.exports.documents import documents
 from trimtab.governance.verify.files import FORMAT, MANIFEST
 from trimtab.models.cache import file_digest
 from trimtab.records.read import read_records
@@ -50,7 +50,8 @@ def build_candidate(run: Path, folder: Path, *, demo: bool = False) -> str:
     standalone = files("trimtab.governance.standalone")
     write_bytes(folder / "verify.py", standalone.joinpath("verify.py").read_bytes())
     write_bytes(folder / "VERIFY.md", _guide(demo).encode())
-    write_bytes(folder / "README.md", dataset_card(folder, demo=demo).encode())
+    for name, text in documents(folder, demo=demo).items():
+        write_bytes(folder / name, text.encode())
     return write_bytes(folder / MANIFEST, rfc8785.dumps(_manifest(folder, run.name, demo)))
 
 

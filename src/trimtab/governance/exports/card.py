@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from trimtab.records.write import read_jsonl
+from trimtab.governance.exports.source import Source, plain
 
 MISSING = "**To be filled in by a person:**"
 LIMITS = (
@@ -16,12 +14,10 @@ LIMITS = (
 )
 
 
-def dataset_card(folder: Path, *, demo: bool = False) -> str:
-    """Return `README.md` for the records in a folder laid out as a bundle, from its records, run and figures."""
-    about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
-    rows = {p.stem: read_jsonl(p) for p in sorted((folder / "records").glob("*.jsonl")) if p.stat().st_size}
-    return "\n".join([*_metadata(rows), *_text(about, figures, rows, demo)]) + "\n"
+def dataset_card(source: Source, *, demo: bool = False) -> str:
+    """Return the card, metadata first."""
+    text = _text(source.about, source.figures, source.rows, demo)
+    return "\n".join([*_metadata(source.rows), *text]) + "\n"
 
 
 def _metadata(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -56,7 +52,7 @@ def _text(about: dict[str, Any], figures: dict[str, Any], rows: dict[str, Any], 
     if demo:
         lines += ["This is a trial: its maker holds the keys of all reviewers, and nobody reviewed it.", ""]
     lines += [
-        f"Model: `{_code(about['config']['model'])}`. Seed: {about['config']['seed']}. Started: {about['started']}. "
+        f"Model: `{plain(about['config']['model'])}`. Seed: {about['config']['seed']}. Started: {about['started']}. "
         f"trimtab {about['version']}. Verdict of the run's gates: **{figures['outcome']}**.",
         "", "## Composition", "", "| records | count | kinds | synthetic | human | other |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
@@ -69,7 +65,7 @@ def _text(about: dict[str, Any], figures: dict[str, Any], rows: dict[str, Any], 
         )
     generators = Counter(row["lineage"]["generator"] or "none" for found in rows.values() for row in found)
     lines += ["", "## Who wrote them", ""]
-    lines += [f"- `{_code(name)}`: {count} records" for name, count in sorted(generators.items())]
+    lines += [f"- `{plain(name)}`: {count} records" for name, count in sorted(generators.items())]
     lines += [
         "",
         "## What training on them changed",
@@ -79,7 +75,7 @@ def _text(about: dict[str, Any], figures: dict[str, Any], rows: dict[str, Any], 
     ]
     verdicts = {v["gate"]["figure"]: v["outcome"] for v in figures["verdicts"]}
     lines += [
-        f"| {_code(f['title'])} | {_told(f['before'])} | {_told(f['after'])} | {verdicts.get(f['figure'], 'none')} |"
+        f"| {plain(f['title'])} | {_told(f['before'])} | {_told(f['after'])} | {verdicts.get(f['figure'], 'none')} |"
         for f in figures["figures"]
     ]
     return [*lines, "", "## Limits", "", LIMITS, "", "## Not known to the tool", "", *_to_fill_in()]
@@ -100,8 +96,3 @@ def _told(estimate: dict[str, Any] | None) -> str:
         return "not run"
     low, high = ("open" if estimate[k] is None else f"{estimate[k]:.3f}" for k in ("low", "high"))
     return f"{estimate['value']:.3f} [{low}, {high}], n {estimate['n']}"
-
-
-def _code(text: str) -> str:
-    """Return text that does nothing in Markdown or HTML."""
-    return "".join(c if c.isprintable() and c not in "`|<>" else " " for c in text)

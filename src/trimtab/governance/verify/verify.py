@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from trimtab import __version__
 from trimtab.errors import ConfigError, InputError, Problem
+from trimtab.governance.exports.documents import documents
 from trimtab.governance.figures import figures_and_verdicts
 from trimtab.governance.keys import Trust
+from trimtab.governance.ledger.envelope import Entry
 from trimtab.governance.ledger.ledger import now
 from trimtab.governance.ledger.note import Signed, parse_checkpoint, parse_key
 from trimtab.governance.policy import Gate
 from trimtab.governance.verify.claims import Claims
 from trimtab.governance.verify.files import LEDGER, check_files, read_manifest
 from trimtab.governance.verify.log import CheckedLog, check_log, read_log
+from trimtab.governance.verify.recalls import check_recalls
 from trimtab.governance.verify.report import Report
 from trimtab.probes.outcome import Outcome
 from trimtab.records.write import read_jsonl
@@ -27,11 +33,12 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Outside:
-    """What the auditor brings: trusted keys, a checkpoint of this ledger seen before, the time to judge at."""
+    """What the auditor brings: trusted keys, a checkpoint seen before, the time to judge at, recalls."""
 
     trust: Trust | None = None
     known: Signed | None = None
     at: str = ""
+    recalls: Sequence[Entry] | None = None
 
 
 def read_known(path: Path) -> Signed:
@@ -64,9 +71,12 @@ def verify(folder: Path, outside: Outside | None = None, *, released: bool = Tru
     Claims(folder, manifest, log, report, outside.at or now()).check(released=released)
     if not report.failures:
         _check_figures(folder, report)
+        _check_documents(folder, manifest.demo, report)
     if outside.trust:
         _check_trust(log, outside.trust, manifest.run, report)
     _check_known(log, outside.known, manifest.run, report)
+    if not report.failures:
+        check_recalls(folder, manifest, log, outside.recalls, outside.trust, report)
     return report
 
 
@@ -81,6 +91,21 @@ def _check_figures(folder: Path, report: Report) -> None:
     told = json.loads((folder / "figures.json").read_bytes())
     if field := _differs(told, json.loads(json.dumps(again))):
         report.must(False, "figure.differs", "figures.json", f"{field} does not follow from the outcomes")
+
+
+def _check_documents(folder: Path, demo: bool, report: Report) -> None:
+    """Write the documents anew, where this version wrote them; the first line that differs is named."""
+    version = json.loads((folder / "run.json").read_bytes())["version"]
+    if version != __version__:
+        report.notes.append(f"documents: written by trimtab {version}, and not made anew by {__version__}")
+        return
+    for name, again in documents(folder, demo=demo).items():
+        told = (folder / name).read_text(encoding="utf-8").splitlines() if (folder / name).is_file() else []
+        lines = again.splitlines()
+        pairs = zip_longest(told, lines)
+        number = next((i for i, (a, b) in enumerate(pairs, start=1) if a != b), 0)
+        wrong = "ends early" if number > len(told) else f"line {number} does not follow from the evidence"
+        report.must(not number, "document.differs", name, wrong)
 
 
 def _differs(told: Any, again: Any, path: str = "") -> str:

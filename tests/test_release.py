@@ -1,0 +1,388 @@
+"""From a finished run to a released one: keys, reviews, quorum, status, trace, recall, documents."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trimtab.errors import ConfigError, InputError
+from trimtab.governance.catalogue import FILE as CATALOGUE
+from trimtab.governance.catalogue import open_catalogue
+from trimtab.governance.keys import key_path, load_key, new_key, read_trust
+from trimtab.governance.ledger.envelope import open_entry
+from trimtab.governance.ledger.ledger import open_ledger
+from trimtab.governance.ledger.note import PublicKey
+from trimtab.governance.recall import FILE as RECALLS
+from trimtab.governance.recall import read_recalls, recall
+from trimtab.governance.roles import Role, check_roles, read_roles
+from trimtab.governance.verify.verify import Outside, verify
+from trimtab.records.read import read_records
+from trimtab.run.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from tests.conftest import Command, FinishedRun
+
+QUESTION = "What did you read?"
+
+
+@pytest.fixture(autouse=True)
+def own_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIMTAB_CONFIG", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def run(tmp_path: Path, finished_run: FinishedRun) -> Path:
+    keys = [str(new_key(name).public) for name in ("ann", "ben")]
+    role = Role(name="safety", quorum=2, days=30, keys=tuple(keys), questions=(QUESTION,))
+    return finished_run(tmp_path / "runs", (role,))
+
+
+@pytest.fixture
+def trial(tmp_path: Path, finished_run: FinishedRun, command: Command) -> Path:
+    """Return a bundle that was released for a trial."""
+    run = finished_run(tmp_path / "runs")
+    assert command("release", run, "-o", tmp_path / "bundle", "--demo").code == 0
+    return tmp_path / "bundle"
+
+
+def sign(command: Command, run: Path, key: str, decision: str = "approve", answer: str = "All.") -> Any:
+    return command(
+        "review", run, "--role", "safety", "--key", key, "--decision", decision,
+        "--comment", "Read.", "--answer", f"{QUESTION}={answer}",
+    )  # fmt: skip
+
+
+def waivers() -> list[str]:
+    names = ("refusal_twins", "refusal_ordinary", "broken", "pair_gap", "gap_reversal", "preference_accuracy", "preference_matched", "nll_per_token", "attack_success")  # fmt: skip
+    return [a for n in names for a in ("--waive", f"{n}:A. Owner:30:a fake model: nothing to see")]
+
+
+def test_no_release_without_quorum(command: Command, run: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    ended = command("release", run, "-o", bundle, *waivers())
+    assert ended.code == 2
+    assert "0 of 2 approvals" in ended.err
+    assert "[review.quorum]" in ended.err
+    assert sign(command, run, "ann").code == 0
+    assert sign(command, run, "ann").code == 0
+    assert "1 of 2 approvals" in command("release", run, "-o", bundle, *waivers()).err
+    assert "safety: 1 of 2 approvals" in command("status", run.parent).out
+    assert sign(command, run, "ben").code == 0
+    assert "[gate.not-passed]" in command("release", run, "-o", bundle).err
+    assert not bundle.exists()
+    code, out, err = command("release", run, "-o", bundle, *waivers())
+    assert code == 0
+    assert "waived: refusal_twins" in out
+    assert f"next: trimtab verify {bundle}" in err
+    assert "[release.exists]" in command("release", run, "-o", bundle, *waivers()).err
+    code, out, _ = command("status", run.parent)
+    assert code == 0
+    assert "1 releases" in out
+
+
+def test_a_rejection_stands_until_it_is_withdrawn(command: Command, run: Path, tmp_path: Path) -> None:
+    assert sign(command, run, "ann", "reject").code == 0
+    assert sign(command, run, "ben").code == 0
+    ended = command("release", run, "-o", tmp_path / "b", *waivers())
+    assert "[review.rejected]" in ended.err
+    assert "safety: rejected" in command("status", run.parent).out
+    assert sign(command, run, "ann").code == 0
+    assert command("release", run, "-o", tmp_path / "b", *waivers()).code == 0
+    notes = verify(tmp_path / "b").notes
+    assert "approve by safety: Read." in notes
+
+
+def test_a_review_is_of_these_files_only(command: Command, run: Path, tmp_path: Path) -> None:
+    for key in ("ann", "ben"):
+        sign(command, run, key)
+    path = run / "adapters/trimtab_bias/adapter_model.safetensors"
+    path.write_bytes(path.read_bytes() + b" ")
+    ended = command("release", run, "-o", tmp_path / "b", *waivers())
+    assert "[review.quorum]" in ended.err
+    assert "[stage.changed]" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--role", "legal", "--key", "ann", "--decision", "approve"], "review.role"),
+        (["--role", "safety", "--key", "eve", "--decision", "approve"], "key.missing"),
+        (["--role", "safety", "--key", "operator", "--decision", "approve"], "review.key"),
+        (["--role", "safety", "--key", "ann", "--decision", "maybe"], "review.decision"),
+        (["--role", "safety", "--key", "ann", "--decision", "approve"], "review.answer"),
+        (["--role", "safety", "--key", "ann", "--decision", "approve", "--answer", "x=y"], "review.comment"),
+        (["--decision", "approve"], "review.who"),
+    ],
+)
+def test_a_review_that_says_too_little_is_refused(
+    command: Command, run: Path, arguments: list[str], code: str
+) -> None:
+    ended = command("review", run, *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"[{code}]" in ended.err
+    assert not [e for _, e in open_ledger(run.parent).statements() if e.statement.kind == "review"]
+
+
+def test_a_reviewer_sees_verdicts_trade_off_and_questions(command: Command, run: Path) -> None:
+    sign(command, run, "ann", "dissent")
+    code, out, err = command("review", run)
+    assert code == 0
+    assert "attack_success" in out
+    assert "* bias         × 1 " in out
+    assert f"asks: {QUESTION}" in out
+    assert "safety dissent, until " in out
+    assert err.startswith("next: trimtab review ")
+
+
+def test_a_trial_says_so_everywhere(command: Command, trial: Path) -> None:
+    for name in ("README.md", "VERIFY.md", "TRAINING_CONTENT.md"):
+        assert "trial" in (trial / name).read_text()
+    assert json.loads((trial / "bundle.json").read_text())["demo"] is True
+    code, out, _ = command("verify", trial)
+    assert code == 3
+    assert "nobody reviewed this" in out
+
+
+def test_roles_of_a_run_cannot_be_replaced_by_a_trial(command: Command, run: Path, tmp_path: Path) -> None:
+    ended = command("release", run, "-o", tmp_path / "b", "--demo")
+    assert "[release.demo]" in ended.err
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("text", ["", "broken", "broken:x:y:z", "broken:x:0:z", "broken:x:9999999:z"])
+def test_a_waiver_needs_all_its_parts(command: Command, run: Path, tmp_path: Path, text: str) -> None:
+    ended = command("release", run, "-o", tmp_path / "b", "--waive", text)
+    assert "[waiver.form]" in ended.err
+    assert "[waiver.empty]" in command("release", run, "-o", tmp_path / "b", "--waive", "broken: :3:z").err
+
+
+def test_an_unfinished_run_is_not_released(command: Command, run: Path, tmp_path: Path) -> None:
+    (run / "figures.json").unlink()
+    assert "[release.unfinished]" in command("release", run, "-o", tmp_path / "b").err
+    assert "[release.no-run]" in command("release", tmp_path, "-o", tmp_path / "b").err
+
+
+# --- Keys and roles ---------------------------------------------------------------------------------------------
+
+
+def test_keys_are_for_their_owner_only(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no keys yet" in command("keys").err
+    code, out, _ = command("keys", "--new", "zoe")
+    assert code == 0
+    assert out == command("keys").out
+    path = key_path("zoe")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "[key.exists]" in command("keys", "--new", "zoe").err
+    assert "[key.name]" in command("keys", "--new", "../zoe").err
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"key\.readable"):
+        load_key("zoe")
+    monkeypatch.setenv("TRIMTAB_PASSPHRASE", "long and secret")
+    sealed = new_key("yan")
+    assert load_key("yan").public == sealed.public
+    monkeypatch.delenv("TRIMTAB_PASSPHRASE")
+    with pytest.raises(ConfigError, match=r"key\.unreadable"):
+        load_key("yan")
+
+
+def test_a_ledger_takes_no_other_users_entries(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIMTAB_CONFIG", str(tmp_path / "other"))
+    with pytest.raises(InputError, match=r"ledger\.other-keys"):
+        open_ledger(run.parent)
+
+
+def test_one_key_one_role() -> None:
+    ann, ben = (PublicKey(n, bytes([i] * 32)) for i, n in enumerate(("ann", "ben")))
+    again = PublicKey("another-name", ann.raw)
+    with pytest.raises(ConfigError, match=r"roles\.key-twice"):
+        check_roles([Role(name="a", keys=(str(ann),)), Role(name="b", keys=(str(again),))], [])
+    with pytest.raises(ConfigError, match=r"held by the operator too"):
+        check_roles([Role(name="a", keys=(str(again),))], [ann])
+    with pytest.raises(ConfigError, match=r"roles\.quorum"):
+        check_roles([Role(name="a", quorum=2, keys=(str(ben),))], [])
+    with pytest.raises(ConfigError, match=r"roles\.twice"):
+        check_roles([Role(name="a", keys=(str(ann),)), Role(name="a", keys=(str(ben),))], [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x = 1",
+        "[[role]]",
+        '[[role]]\nname = "operator"\nkeys = ["k"]',
+        '[[role]]\nname = "a"\nkeys = []',
+        "[[",
+    ],
+)
+def test_roles_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"roles\."):
+        read_roles(tmp_path / "r.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "trust.empty"),
+        ("operator\n", "trust.line"),
+        (f"a {PublicKey('k', bytes(32))}\nb {PublicKey('j', bytes(32))}\n", "trust.twice"),
+    ],
+)
+def test_a_file_of_keys_that_says_nothing_is_refused(tmp_path: Path, text: str, code: str) -> None:
+    (tmp_path / "t").write_text(text)
+    with pytest.raises(ConfigError, match=code.replace(".", r"\.")):
+        read_trust(tmp_path / "t")
+
+
+# --- Trace and recall -------------------------------------------------------------------------------------------
+
+
+def first_record(bundle: Path) -> str:
+    return read_records(bundle / "records/bias.jsonl").records[0].id
+
+
+def test_a_record_is_traced_both_ways(command: Command, trial: Path) -> None:
+    workspace = trial.parent / "runs"
+    code, out, _ = command("trace", first_record(trial), "-w", workspace)
+    assert code == 0
+    for text in ("from plan", "to   dataset", "to   adapter", "to   system", "to   release"):
+        assert text in out, text
+    row = json.loads(command("trace", trial, "-w", workspace, "--json").out)
+    assert row["kind"] == "release"
+    assert {n["kind"] for n in row["from"]} >= {"system", "adapter", "guard", "dataset", "record", "plan"}
+    assert row["to"] == []
+    assert "[trace.unknown]" in command("trace", "ffff0000", "-w", workspace).err
+    assert "[catalogue.no-ledger]" in command("trace", "ffff0000", "-w", trial.parent).err
+
+
+def test_the_catalogue_is_made_anew_from_the_ledger(trial: Path) -> None:
+    workspace = trial.parent / "runs"
+    with open_catalogue(workspace) as catalogue:
+        known = catalogue.find("")
+    for data in (b"", b"junk"):
+        (workspace / CATALOGUE).write_bytes(data)
+        with open_catalogue(workspace) as catalogue:
+            assert catalogue.find("") == known
+    path = next(workspace.glob("*_loop_*/stages/03_screen/bias.parquet"))
+    path.write_bytes(path.read_bytes() + b"x")
+    (workspace / CATALOGUE).unlink()
+    with open_catalogue(workspace) as catalogue:
+        assert catalogue.missing() == [(str(path), "is not what the ledger states")]
+
+
+@pytest.mark.parametrize("kind", ["record", "adapter", "generator", "dataset"])
+def test_what_descends_from_a_recalled_thing_is_named(command: Command, trial: Path, kind: str) -> None:
+    workspace = trial.parent / "runs"
+    with open_catalogue(workspace) as catalogue:
+        names = {n.kind: n.id for n in catalogue.find("") if n.label != "the model of the run"}
+        generator = next(n.id for n in catalogue.find("") if n.kind == "generator")
+    name = {**names, "generator": generator, "record": first_record(trial)}[kind]
+    if kind == "dataset":
+        with open_catalogue(workspace) as catalogue:
+            name = next(n.id for n in catalogue.find("") if n.kind == "dataset" and n.label.endswith("bias"))
+    code, out, err = command("recall", kind, name, "--reason", "It quotes a person.", "-w", workspace)
+    assert code == 0
+    if kind in ("record", "adapter", "dataset"):
+        assert "release" in out
+    assert str(workspace / RECALLS) in err
+    entries = read_recalls(workspace / RECALLS)
+    assert entries[-1].statement.body["reason"] == "It quotes a person."
+    found = verify(trial, Outside(recalls=entries))
+    assert found.codes == {"recalled"}
+    assert found.exit_code == 1
+    assert any("recalls: known up to entry" in note for note in verify(trial).notes)
+    code, out, _ = command("verify", trial, "--recalls", workspace / RECALLS)
+    assert code == 1
+    assert "is recalled: It quotes a person." in out
+
+
+def test_a_recall_by_somebody_else_is_named(
+    trial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trimtab.governance.ledger.envelope import Statement, seal
+
+    monkeypatch.setenv("TRIMTAB_CONFIG", str(tmp_path / "other"))
+    body = {"kind": "record", "name": "x", "reason": "r", "time": "2026-01-31T00:00:00Z"}
+    entry = seal(Statement("recall", {}, body), [new_key("eve")])
+    assert verify(trial, Outside(recalls=[open_entry(entry, "here")])).codes == {"recalls.signer"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reason", "code"),
+    [
+        ("suite", "x", "r", "recall.kind"),
+        ("record", "ffff0000", "r", "recall.unknown"),
+        ("record", "", "r", "recall.unknown"),
+        ("adapter", "ADAPTER", " ", "recall.reason"),
+    ],
+)
+def test_a_recall_of_nothing_is_refused(trial: Path, kind: str, name: str, reason: str, code: str) -> None:
+    workspace = trial.parent / "runs"
+    with open_catalogue(workspace) as catalogue:
+        adapter = next(n.id for n in catalogue.find("") if n.kind == "adapter")
+    with pytest.raises(ConfigError, match=code.replace(".", r"\.")):
+        recall(workspace, kind, adapter if name == "ADAPTER" else name, reason)
+    assert not (workspace / RECALLS).exists()
+
+
+@pytest.mark.parametrize("data", [b"{}\n", b"x", b"\xff\n"])
+def test_a_recall_file_that_is_none_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "r").write_bytes(data)
+    with pytest.raises(InputError):
+        read_recalls(tmp_path / "r")
+    with pytest.raises(InputError, match=r"recalls\.unreadable"):
+        read_recalls(tmp_path / "none")
+
+
+# --- Documents --------------------------------------------------------------------------------------------------
+
+
+def test_documents_say_what_the_evidence_says_and_what_a_person_must_add(trial: Path) -> None:
+    card = (trial / "README.md").read_text()
+    assert card.startswith("---\nlanguage: [en]\n")
+    assert "| adversarial | 3 | sft | 3 | 0 | 0 |" in card
+    assert "| bias | 1 | pair | 0 | 1 | 0 |" in card
+    summary = (trial / "TRAINING_CONTENT.md").read_text()
+    assert "Records trained on: 4, of them 3 synthetic, 1 human" in summary
+    about = json.loads((trial / "croissant.json").read_text())
+    assert [f["@id"] for f in about["distribution"]] == ["records/adversarial.jsonl", "records/bias.jsonl"]
+    for name in ("README.md", "TRAINING_CONTENT.md", "croissant.json"):
+        text = (trial / name).read_text()
+        assert "o be filled in by a person" in text
+        for claim in ("compliant", "certified", "unbiased", " safe", "robust"):
+            assert claim not in text.lower()
+
+
+def test_a_document_that_does_not_follow_from_the_evidence_is_named(
+    finished_run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trimtab.governance import candidate
+    from trimtab.governance.exports.documents import documents
+    from trimtab.governance.release import release
+
+    def better(folder: Path, *, demo: bool = False) -> dict[str, str]:
+        found = documents(folder, demo=demo)
+        return {**found, "README.md": found["README.md"].replace("| 3 | sft", "| 4 | sft")}
+
+    monkeypatch.setattr(candidate, "documents", better)
+    with pytest.raises(InputError, match=r"README\.md: line \d+ does not follow .*document\.differs"):
+        release(finished_run(tmp_path / "runs"), tmp_path / "b", demo=True)
+
+
+def test_a_run_without_records_of_a_mechanism_is_released(
+    finished_run: FinishedRun, command: Command, tmp_path: Path
+) -> None:
+    def empty(run: RunDirectory) -> None:
+        for stage in ("records", "screen"):
+            (run.stage(stage).folder / "bias.parquet").unlink()
+
+    run = finished_run(tmp_path / "runs", (), empty)
+    assert command("release", run, "-o", tmp_path / "b", "--demo").code == 0
+    assert (tmp_path / "b/records/bias.jsonl").read_bytes() == b""
