@@ -149,6 +149,13 @@ def test_accumulated_data_holds_all_generations(command: Command, tiny_folder: P
     assert sizes == [4, 8]
 
 
+def test_all_weights_can_be_trained_instead(command: Command, tiny_folder: Path, tmp_path: Path) -> None:
+    ended = again(command, tiny_folder, tmp_path, "--real-share", 0, "--full", "--generations", 1)
+    assert ended.code == 0, ended.err
+    assert len(list(tmp_path.glob("*/stages/*/01/weights/model.safetensors"))) == 2
+    assert not list(tmp_path.glob("*/stages/*/01/adapter"))
+
+
 def test_what_cannot_be_done_is_refused(command: Command, tiny_folder: Path, tmp_path: Path) -> None:
     ended = again(command, tiny_folder, tmp_path, "--records", 5000)
     assert (ended.code, "[drift.real]" in ended.err) == (2, True)

@@ -23,6 +23,7 @@ def drift(
     accumulate: bool = typer.Option(
         False, "--accumulate", help="Learn from the data of all generations so far, not of the last alone."
     ),
+    full: bool = typer.Option(False, "--full", help="Train all weights instead of a LoRA adapter."),
     model: str = typer.Option("embedded", "--model", "-m", help="Model name; it must be trainable here."),
     real: Path | None = typer.Option(
         None, help="Real conversations to mix in and to compare with; default: Python's documentation."
@@ -44,7 +45,7 @@ def drift(
     """Train a model on its own output again and again, and watch values, bias and collapse apart.
 
     Arms: control (fresh real data only), uncontrolled (own output only), mixed, reinforced. Each generation trains a LoRA
-    adapter on the bare weights. An unfinished run of the same settings goes on where it was.
+    adapter on the bare weights (or all weights, with --full). An unfinished run of the same settings goes on where it was.
 
     Example: `trimtab drift --generations 4 --real-share 0.25 --reinforce`
 
@@ -59,7 +60,7 @@ def drift(
 
     config = DriftConfig(
         model=model, seed=seed, generations=generations, real_share=real_share, reinforce=reinforce,
-        accumulate=accumulate, authored=authored, records=records, tokens=tokens, real=str(real) if real else None,
+        accumulate=accumulate, authored=authored, full=full, records=records, tokens=tokens, real=str(real) if real else None,
         sizes=Sizes(preferences=preferences, role_pairs=pairs, texts=texts),
     )  # fmt: skip
     set_engine(engine)

@@ -21,7 +21,7 @@ from trimtab.errors import ConfigError, ModelError, Problem
 from trimtab.mechanisms.values.records import make_values
 from trimtab.mechanisms.writer import Writer
 from trimtab.models.local import LocalModel
-from trimtab.models.protocol import Messages
+from trimtab.models.protocol import Messages, Progress
 from trimtab.records.record import Lineage, Message, Record
 from trimtab.run.directory import Stage
 from trimtab.run.drift_measures import Sizes, measure_generation, scored_replies, suites
@@ -48,6 +48,7 @@ class DriftConfig(BaseModel):
     tokens: int = Field(default=80, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     authored: int = Field(default=144, ge=4)
+    full: bool = False
     sizes: Sizes = Sizes()
     real: str | None = None
 
@@ -134,7 +135,7 @@ def _once(stage: Stage, work: Callable[[Stage], dict[str, Any]]) -> None:
 def _start(drift: Drift, stage: Stage) -> dict[str, Any]:
     """Generation 0: measure the bare model, and let it write what generation 1 learns from."""
     drift.model.set_adapters({})
-    return {"model": drift.model.digest, **_measured(drift, stage, 1, "start")}
+    return {"model": drift.model.digest, **_measured(drift, stage, 1, "start", drift.model)}
 
 
 def _reinforcement(drift: Drift, stage: Stage) -> dict[str, Any]:
@@ -154,33 +155,37 @@ def _reinforcement(drift: Drift, stage: Stage) -> dict[str, Any]:
 
 def _generation(drift: Drift, arm: Arm, generation: int) -> Callable[[Stage], dict[str, Any]]:
     def work(stage: Stage) -> dict[str, Any]:
-        from trimtab.training.sft import train_sft
-
         rows, dropped = learned_from(drift, arm, generation)
         stage.write_records(rows, "learned")
-        seed = drift.config.seed * 1000 + generation  # the same for all arms: they differ by their data alone
-        adapter = stage.folder / "adapter"
-        trained = stage.once(
-            "train",
-            lambda: train_sft(
-                drift.model,
-                rows,
-                adapter,
-                seed=seed,
-                progress=drift.bar(f"{arm} {generation}: train", len(rows)),
-            ).to_json(),
-            adapter,
-        )
-        drift.model.set_adapters(_adapters(drift, arm, adapter))
-        found = _measured(drift, stage, generation + 1, f"{arm} {generation}")
+        progress = drift.bar(f"{arm} {generation}: train", len(rows))
+        made = stage.folder / ("weights" if drift.config.full else "adapter")
+        trained = stage.once("train", lambda: _train(drift, rows, made, generation, progress), made)
+        found = _measured(drift, stage, generation + 1, f"{arm} {generation}", _trained(drift, arm, made))
         return {"loss": [trained["first_loss"], trained["last_loss"]], **about(rows, dropped), **found}
 
     return work
 
 
-def _adapters(drift: Drift, arm: Arm, adapter: Path) -> dict[Path, float]:
+def _train(
+    drift: Drift, rows: Sequence[Record], made: Path, generation: int, progress: Progress
+) -> dict[str, Any]:
+    from trimtab.training.full import train_full
+    from trimtab.training.sft import train_sft
+
+    train = train_full if drift.config.full else train_sft
+    seed = drift.config.seed * 1000 + generation  # the same for all arms: they differ by their data alone
+    return train(drift.model, rows, made, seed=seed, progress=progress).to_json()
+
+
+def _trained(drift: Drift, arm: Arm, made: Path) -> LocalModel:
+    """Return the model that a generation made: the bare weights with an adapter, or weights of its own."""
     reinforcement = {drift.stage("values").folder / "adapter": 1.0} if arm == "reinforced" else {}
-    return {adapter: 1.0, **reinforcement}
+    if drift.config.full:
+        model = LocalModel(made, name=drift.model.name)
+        model.set_adapters(reinforcement)
+        return model
+    drift.model.set_adapters({made: 1.0, **reinforcement})
+    return drift.model
 
 
 def learned_from(drift: Drift, arm: Arm, generation: int) -> tuple[list[Record], dict[str, int]]:
@@ -235,9 +240,11 @@ def about(rows: Sequence[Record], dropped: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _measured(drift: Drift, stage: Stage, next_generation: int, name: str) -> dict[str, Any]:
-    """Measure the model as it is, and keep its replies to the prompts of the next generation."""
+def _measured(
+    drift: Drift, stage: Stage, next_generation: int, name: str, model: LocalModel
+) -> dict[str, Any]:
+    """Measure a model as it is, and keep its replies to the prompts of the next generation."""
     return measure_generation(
-        drift.model, stage, suites(drift.config.sizes), drift.prompts(next_generation), bar=drift.bar, name=name,
+        model, stage, suites(drift.config.sizes), drift.prompts(next_generation), bar=drift.bar, name=name,
         tokens=drift.config.tokens, temperature=drift.config.temperature, seed=drift.config.seed,
     )  # fmt: skip
