@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trimtab.run.config import RunConfig
 
 # Measured on two cores with the embedded model (bf16): tokens per second, and what it takes in memory.
-GENERATION, SCORING, TRAINING = 260, 1500, 330
-GUARD = 0.15  # seconds to fit it, for each request that it learns from
+GENERATION, SCORING, TRAINING = 260, 1500, 500
+GUARD = 225  # tokens read to fit it, by both of its readers, for each request that it learns from
 EMBEDDED_GB = 0.27
 LIBRARIES_GB, PER_WEIGHTS = 3.0, 2.0  # of torch and the embedder; of weights, activations and an adapter
 # Of an endpoint: tokens that one request writes in a second, and seconds until it begins.
@@ -158,14 +158,11 @@ def _train(config: RunConfig) -> PlannedStage:
     adapters = [] if is_endpoint(config) else [f"adapter {m}" for m in config.mechanisms]
     work = ", ".join([*(["guard"] if guard else []), *adapters]) or "nothing can be trained"
     total = sum(learned[m] for m in config.mechanisms)
-    return _stage(
-        config,
-        "train",
-        work,
-        [],
-        learned=total,
-        other_seconds=GUARD * min(s.guard_prompts, 1500) if guard else 0,
-    )
+    stage = _stage(config, "train", work, [], learned=total)
+    # The guard is fitted here, whoever answers, and its readers are the same for every model.
+    read = GUARD * s.guard_prompts if guard else 0
+    counted = 0 if is_endpoint(config) else read  # what is read here costs nothing there
+    return replace(stage, other=stage.other + counted, seconds=stage.seconds + read / SCORING)
 
 
 def _trim(config: RunConfig) -> PlannedStage:
