@@ -156,6 +156,21 @@ def test_all_weights_can_be_trained_instead(command: Command, tiny_folder: Path,
     assert not list(tmp_path.glob("*/stages/*/01/adapter"))
 
 
+def test_full_training_moves_all_layers_of_a_copy(tiny_folder: Path, tmp_path: Path) -> None:
+    from trimtab.models.local import LocalModel
+    from trimtab.records.record import Record, conversation
+    from trimtab.training.full import train_full
+
+    model = LocalModel(tiny_folder, name="tiny")
+    before = {k: v.clone() for k, v in model.network.state_dict().items()}
+    rows = [Record(kind="sft", messages=conversation(f"say {i}", f"word {i}")) for i in range(8)]
+    train_full(model, rows, tmp_path / "full", seed=0, rate=1e-2, epochs=8)
+    after = LocalModel(tmp_path / "full", name="full").network.state_dict()
+    moved = [k for k, v in before.items() if not v.equal(after[k])]
+    assert all(any(part in k for k in moved) for part in ("layers.0.self_attn", "layers.1.mlp"))
+    assert all(v.equal(before[k]) for k, v in model.network.state_dict().items())
+
+
 def test_what_cannot_be_done_is_refused(command: Command, tiny_folder: Path, tmp_path: Path) -> None:
     ended = again(command, tiny_folder, tmp_path, "--records", 5000)
     assert (ended.code, "[drift.real]" in ended.err) == (2, True)
