@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from trimtab.governance.commitment import commit, salted_root
 from trimtab.governance.ledger.envelope import Statement, seal
 from trimtab.governance.ledger.log import Log
-from trimtab.governance.ledger.note import PublicKey, SecretKey
+from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey
 from trimtab.governance.ledger.tree import is_included, leaf_hash
 from trimtab.governance.standalone import verify as script
 from trimtab.records.record import Lineage, Record, conversation
@@ -56,12 +57,15 @@ def appends(folder: Path, count: int, batch: int) -> None:
     def entry(i: int) -> bytes:
         return seal(Statement("recall", {}, {**body, "name": str(i)}), [key])
 
+    def batch_of(numbers: range, head: Checkpoint) -> list[bytes]:
+        return [entry(i) for i in numbers]
+
     log = Log(folder)
 
     def all_of_them() -> None:
         for start in range(0, count, batch):
-            size = min(batch, count - start)
-            log.append(lambda head, s=start, n=size: [entry(i) for i in range(s, s + n)], key, origin="bench")
+            entries = partial(batch_of, range(start, min(start + batch, count)))
+            log.append(entries, key, origin="bench")
 
     seconds, _ = timed(all_of_them)
     print(f"durable appends, signed, batches of {batch}: {count / seconds:,.0f} entries/s ({count} entries)")
