@@ -136,7 +136,7 @@ def test_the_plan_of_an_endpoint_has_requests_and_cost(command: Command, tmp_pat
     path.write_text("[endpoint]\nusd_per_million_output = 2.0\nmax_requests = 3\n")
     code, out, err = command("run", "--dry-run", "-c", path, "--model", "openai/m")
     assert code == 0
-    assert "requests  about 1,1" in out
+    assert "requests  about 1,2" in out
     assert "USD" in out
     assert err.startswith("warning: endpoint.max_requests = 3 is less than the plan\nnext: trimtab run -c ")
     assert "--dry-run" not in err
