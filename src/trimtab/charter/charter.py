@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -117,7 +117,11 @@ class Charter(BaseModel):
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of the charter; keys that are not set do not count."""
-        return digest(self.model_dump(mode="json", exclude_none=True))
+        return digest(self.content())
+
+    def content(self) -> dict[str, Any]:
+        """Return what the digest is of, as JSON values: the keys that are set."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 def read_charter(path: Path | None = None) -> Charter:

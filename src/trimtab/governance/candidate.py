@@ -42,7 +42,7 @@ def build_candidate(run: Path, folder: Path, *, demo: bool = False) -> str:
     config = about["config"]
     write_bytes(folder / "policy.json", rfc8785.dumps(config["gates"]))
     charter = read_charter(Path(config["charter"]) if config["charter"] else None)
-    write_bytes(folder / "charter.json", rfc8785.dumps(charter.model_dump(mode="json")))
+    write_bytes(folder / "charter.json", rfc8785.dumps(charter.content()))
     for mechanism in config["mechanisms"]:
         source = run / SCREENED / f"{mechanism}.parquet"
         kept = read_records(source).records if source.exists() else []
