@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Question, user
 from trimtab.probes.choice import ChoiceProbe
-from trimtab.probes.outcome import Outcome, Probe
+from trimtab.probes.outcome import Outcome, Probe, outcome
 from trimtab.probes.pair import PairProbe
-from trimtab.probes.preference import PreferenceProbe
+from trimtab.probes.preference import PreferenceProbe, margin
 from trimtab.probes.registry import probe_for
 from trimtab.probes.text import TextProbe
-from trimtab.suites.case import KINDS
+from trimtab.suites.case import KINDS, PreferenceCase
 
 NAN = float("nan")
 
@@ -188,3 +188,16 @@ def test_texts_that_were_cut_are_counted(kind: str, fields: dict[str, Any]) -> N
         "1 texts cut to the context"
     )
     assert not probe.figures(probe.measure(Knows(known), cases, system="s"))[0].note
+
+
+def test_the_margin_moves_before_a_pair_changes_sides() -> None:
+    def pair(chosen: float, rejected: float) -> Outcome:
+        raw = {"chosen": chosen, "rejected": rejected, "tokens_chosen": 10, "tokens_rejected": 5}
+        case = PreferenceCase.model_validate(
+            {"id": str(chosen), "suite": "s", "cluster": "c", "prompt": "p", "chosen": "a", "rejected": "b"}
+        )
+        return outcome(case, system="s", response="", judge="", value=0.0, **raw)
+
+    assert margin([pair(-30.0, -5.0), pair(-20.0, -5.0)]) == pytest.approx(-1.5)
+    assert margin([pair(-25.0, -5.0), pair(-20.0, -5.0)]) > -1.5
+    assert math.isnan(margin([]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -67,6 +68,16 @@ def length_matched(outcomes: Sequence[Outcome]) -> list[Outcome]:
         for o in outcomes
         if MATCHED[0] <= o.raw["tokens_chosen"] / max(1, o.raw["tokens_rejected"]) <= MATCHED[1]
     ]
+
+
+def margin(outcomes: Sequence[Outcome]) -> float:
+    """Return by how much the wanted reply is likelier, the mean over pairs (nats per token); NaN without a pair.
+
+    Finer than the accuracy: it moves before pairs change sides.
+    """
+    counted = [o.raw for o in with_value(outcomes)]
+    gaps = [r["chosen"] / r["tokens_chosen"] - r["rejected"] / r["tokens_rejected"] for r in counted]
+    return sum(gaps) / len(gaps) if gaps else math.nan
 
 
 def _accuracy(outcomes: Sequence[Outcome], name: str) -> Estimate:
