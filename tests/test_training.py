@@ -5,11 +5,14 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from trimtab.models.guard import Layers, logits
 from trimtab.models.local import LocalModel
 from trimtab.records.record import Record, conversation
 from trimtab.training import adapter
+from trimtab.training.guard import mean_network
 from trimtab.training.sft import row, train_sft
 
 ASKED = "Why is the sky blue?"
@@ -57,3 +60,18 @@ def test_scoring_only_what_is_learned_changes_no_loss(
     whole = train_sft(model, RECORDS, tmp_path / "whole", seed=0)
     assert fast.first_loss == pytest.approx(whole.first_loss, rel=1e-5)
     assert fast.last_loss == pytest.approx(whole.last_loss, rel=1e-4)
+
+
+def test_a_mean_network_gives_the_mean_of_the_log_odds() -> None:
+    draw = np.random.default_rng(0)
+
+    def network() -> Layers:
+        shapes = [((6, 4), (4,)), ((4, 1), (1,))]
+        return [
+            (draw.normal(size=w).astype(np.float32), draw.normal(size=b).astype(np.float32))
+            for w, b in shapes
+        ]
+
+    networks, vectors = [network() for _ in range(3)], draw.normal(size=(5, 6)).astype(np.float32)
+    mean = np.mean([logits(n, vectors) for n in networks], axis=0)
+    np.testing.assert_allclose(logits(mean_network(networks), vectors), mean, rtol=1e-5)

@@ -169,7 +169,7 @@ def _trim(config: RunConfig) -> PlannedStage:
     if is_endpoint(config):
         return PlannedStage("trim", "nothing: no adapter", 0, 0, 0, 0, 0)
     n, tried = config.sizes.tune_cases, {m: len(getattr(config.strengths, m)) + 1 for m in config.mechanisms}
-    asked = [(tried.get("adversarial", 0) * n, ATTACK, 40), (tried.get("adversarial", 0) * n, TWIN, 32)]
+    asked = [(tried.get("adversarial", 0) * n, ATTACK, 40), (tried.get("adversarial", 0) * 2 * n, TWIN, 32)]
     scored = tried.get("bias", 0) * n * (4 * PAIR + TEXT) + tried.get("values", 0) * n * (4 * REPLY + TEXT)
     return _stage(config, "trim", f"{sum(tried.values())} strengths on tune", asked, scored=scored)
 

@@ -39,6 +39,7 @@ from trimtab.run.screen import screen
 from trimtab.run.trim import sweep
 from trimtab.training.anchor import anchor_about, anchor_records
 
+REFUSAL_RANK = 32  # of the adversarial adapter: what to refuse is many things, and rank 8 breaks more answers
 ANSWERS = "answers"  # the folder of a stage in which finished batches are kept
 
 
@@ -164,7 +165,7 @@ def _train_adapter(loop: Loop, model: LocalModel, mechanism: str) -> dict[str, A
     if not kept:
         return {"records": 0}
     trainers: dict[str, Callable[..., Any]] = {
-        "adversarial": train_sft,
+        "adversarial": partial(train_sft, rank=REFUSAL_RANK),
         "bias": train_equalise,
         "values": train_dpo,
     }

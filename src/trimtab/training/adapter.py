@@ -17,7 +17,7 @@ from trimtab.models.cache import folder_digest, made_whole
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Progress
 
-RANK, ALPHA = 8, 16
+RANK, SCALING = 8, 2
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 MAX_LENGTH = 384
 
@@ -39,8 +39,8 @@ class Trained:
         return asdict(self)
 
 
-def lora_config(model: LocalModel) -> Any:
-    """Return the LoRA shape: rank 8 on all linear layers of the upper half of the model.
+def lora_config(model: LocalModel, rank: int = RANK) -> Any:
+    """Return the LoRA shape: `rank` on all linear layers of the upper half of the model, scaled by 2.
 
     Below it nothing need be kept for the backward pass, which saves a fifth of the time.
     """
@@ -48,7 +48,7 @@ def lora_config(model: LocalModel) -> Any:
 
     layers = model.network.config.num_hidden_layers
     return LoraConfig(
-        r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=TARGETS, task_type="CAUSAL_LM",
+        r=rank, lora_alpha=SCALING * rank, lora_dropout=0.0, target_modules=TARGETS, task_type="CAUSAL_LM",
         layers_to_transform=list(range(layers // 2, layers)),
     )  # fmt: skip
 

@@ -30,7 +30,7 @@ FALSE_POSITIVES, TWIN_POSITIVES = (
     0.03,
     0.06,
 )  # of ordinary prompts, and of benign twins in an attack's wrapping
-HIDDEN = 32
+HIDDEN, NETWORKS = 32, 5
 SHORT = 60  # words
 MOST_WINDOWS, MOST_PIECES = 450, 500  # of benign prompts other than twins; there are thousands
 LENGTH_BINS = (20, 60, 120)  # words
@@ -139,24 +139,47 @@ def threshold_at(scores: NDArray[np.float32], rate: float) -> float:
 
 
 def _fit(harmful: Floats, harmless: Floats, *, decay: float, rate: float, epochs: int, seed: int) -> Layers:
-    """Return a small network that parts two lists of vectors, both weighing the same."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPClassifier
+    """Return a network that parts two lists of vectors, both weighing the same: the mean of several small ones.
 
+    Small networks differ by their seeds more than by anything else that was tried; their mean does not.
+    """
     vectors = np.concatenate([harmful, harmless])
     labels = np.repeat([1, 0], [len(harmful), len(harmless)])
     copies = max(1, round(len(harmless) / len(harmful)))
     order = np.concatenate([np.tile(np.flatnonzero(labels == 1), copies), np.flatnonzero(labels == 0)])
+    return mean_network(
+        [
+            _fit_one(vectors[order], labels[order], decay=decay, rate=rate, epochs=epochs, seed=seed + i)
+            for i in range(NETWORKS)
+        ]
+    )
+
+
+def _fit_one(
+    vectors: Floats, labels: NDArray[np.int64], *, decay: float, rate: float, epochs: int, seed: int
+) -> Layers:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
     network = MLPClassifier(
         (HIDDEN,), alpha=decay, max_iter=epochs, random_state=seed, learning_rate_init=rate
     )
     with warnings.catch_warnings():
         # A fixed number of passes is wanted, converged or not.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        network.fit(vectors[order], labels[order])
+        network.fit(vectors, labels)
     return [
         (w.astype(np.float32), b.astype(np.float32))
         for w, b in zip(network.coefs_, network.intercepts_, strict=True)
+    ]
+
+
+def mean_network(networks: Sequence[Layers]) -> Layers:
+    """Return one network of one hidden layer whose log-odds are the mean of those of networks like it."""
+    (hidden, last), n = zip(*networks, strict=True), len(networks)
+    return [
+        (np.concatenate([w for w, _ in hidden], axis=1), np.concatenate([b for _, b in hidden])),
+        (np.concatenate([w for w, _ in last]) / n, np.mean([b for _, b in last], axis=0)),
     ]
 
 

@@ -13,7 +13,7 @@ from trimtab.models.protocol import Progress
 from trimtab.records.read import single_kind
 from trimtab.records.record import Record
 from trimtab.records.write import to_trl
-from trimtab.training.adapter import Trained, arguments, fit, lora_config
+from trimtab.training.adapter import RANK, Trained, arguments, fit, lora_config
 
 EPOCHS, BATCH, RATE = 1, 8, 7e-4
 WHOLE = (".", "!", "?", ":", '"', "'", "”", "’", ")", "]", "`", "*", "…", "。")  # what a reply may end with
@@ -21,7 +21,7 @@ WHOLE = (".", "!", "?", ":", '"', "'", "”", "’", ")", "]", "`", "*", "…", 
 
 def train_sft(
     model: LocalModel, records: Sequence[Record], folder: Path, *, seed: int, rate: float = RATE,
-    epochs: float = EPOCHS, progress: Progress | None = None,
+    epochs: float = EPOCHS, rank: int = RANK, progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
     """Write a LoRA adapter to `folder`, trained on the last turn of each `sft` record, or on whole `document` records.
 
@@ -46,7 +46,7 @@ def train_sft(
             args=config,
             train_dataset=Dataset.from_list(rows),
             processing_class=model.tokenizer,
-            peft_config=lora_config(model),
+            peft_config=lora_config(model, rank),
         )
 
     return fit(model, folder, trainer, records=len(rows), progress=progress)
