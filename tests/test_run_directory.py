@@ -166,3 +166,11 @@ def test_once_is_not_fooled_by_what_a_killed_work_left(tmp_path: Path) -> None:
     stage, made = Stage(tmp_path / "train"), tmp_path / "guard"
     made.mkdir()  # and no result beside it
     assert stage.once("guard", lambda: {"whole": True}, made) == {"whole": True}
+
+
+def test_one_process_works_on_a_run_at_a_time(tmp_path: Path) -> None:
+    run = open_run(tmp_path, RunConfig())
+    with run.held(), pytest.raises(ConfigError, match=r"run\.in-use"), RunDirectory(run.folder).held():
+        pass
+    with run.held():
+        assert run.stage("before").done is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from trimtab.models.guard import Layers, logits
 from trimtab.models.local import LocalModel
 from trimtab.records.record import Record, conversation
 from trimtab.training import adapter
+from trimtab.training.adapter import public_name
 from trimtab.training.guard import mean_network
 from trimtab.training.sft import row, train_sft
 
@@ -75,3 +77,15 @@ def test_a_mean_network_gives_the_mean_of_the_log_odds() -> None:
     networks, vectors = [network() for _ in range(3)], draw.normal(size=(5, 6)).astype(np.float32)
     mean = np.mean([logits(n, vectors) for n in networks], axis=0)
     np.testing.assert_allclose(logits(mean_network(networks), vectors), mean, rtol=1e-5)
+
+
+def test_an_adapter_names_its_base_as_others_know_it_and_counts_its_tokens(
+    model: LocalModel, tmp_path: Path
+) -> None:
+    trained = train_sft(model, RECORDS, tmp_path / "a", seed=0)
+    config = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "tiny"
+    assert trained.tokens == sum(len(row(model, r)["input_ids"]) for r in RECORDS)
+    assert public_name("embedded") == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert public_name("hf/org/name@abc") == "org/name"
+    assert public_name("dir/home/me/model/") == "model"

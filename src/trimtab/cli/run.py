@@ -56,7 +56,7 @@ def run(
     set_engine(engine)
     directory = open_run(output, settings, fresh=fresh)
     base = load_model(settings.model, settings.endpoint.limits)
-    with bars() as bar:
+    with directory.held(), bars() as bar:
         run_loop(Loop(directory, settings, base, bar))
     if not base.capabilities.trainable:
         say("no adapter was trained: this model cannot be trained here; records and guard were made")

@@ -13,6 +13,8 @@ from trimtab.errors import InputError, MissingPartError, ModelError, Problem
 from trimtab.models.cache import cache_folder, file_digest, made_whole
 
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+HUB_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
+EMBEDDER_HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,16 @@ class RunDirectory:
     def stage(self, name: str) -> Stage:
         """Return a stage of the run."""
         return Stage(self.folder / "stages" / f"{STAGES.index(name) + 1:02d}_{name}")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from working on the run; raises ConfigError when one does."""
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            _lock(handle, self.folder)
+            yield
+        finally:
+            os.close(handle)
 
     @property
     def finished(self) -> bool:
@@ -101,6 +114,15 @@ class Stage:
         """Read records; none where none were written."""
         path = self.folder / f"{name}.parquet"
         return read_records(path).records if path.exists() else []
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        fix = "Wait for it, or start another run with --fresh."
+        what = "another process is working on this run"
+        raise ConfigError(Problem("run.in-use", str(folder), what, fix)) from error
 
 
 def open_run(root: Path, config: RunConfig, *, fresh: bool = False) -> RunDirectory:

@@ -65,6 +65,7 @@ def arguments(
         "lr_scheduler_type": "cosine",
         "warmup_steps": 5,
         "logging_steps": 1,
+        "include_num_input_tokens_seen": "non_padding",
         "save_strategy": "no",
         "report_to": [],
         "disable_tqdm": True,
@@ -97,7 +98,7 @@ def fit(
         trainer = make_trainer(temporary / "scratch")
         with counted(trainer, progress):
             trainer.train()
-        write_adapter(trainer.model, temporary)
+        write_adapter(trainer.model, temporary, base=public_name(model.name))
         losses = [h["loss"] for h in trainer.state.log_history if "loss" in h]
         tokens = int(getattr(trainer.state, "num_input_tokens_seen", 0) or 0)
         trainer.model.unload()
@@ -130,11 +131,14 @@ def quietly() -> AbstractContextManager[Any]:
     return warnings.catch_warnings(action="ignore", category=FutureWarning)
 
 
-def write_adapter(model: Any, folder: Path) -> None:
-    """Write the adapter of a PEFT model to `folder` and remove the trainer's scratch; InputError when the disk refuses."""
+def write_adapter(model: Any, folder: Path, *, base: str) -> None:
+    """Write the adapter of a PEFT model to `folder` and remove the trainer's scratch; InputError when the disk refuses.
+
+    `base` is the name of the base model that others know it by: a path says where this machine keeps it.
+    """
     try:
         model.save_pretrained(folder, safe_serialization=True)
-        _sort_targets(folder / "adapter_config.json")
+        _settle(folder / "adapter_config.json", base)
     except OSError as error:
         raise InputError(
             Problem("adapter.not-written", str(folder), str(error), "Free space there.")
@@ -143,9 +147,20 @@ def write_adapter(model: Any, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)
 
 
-def _sort_targets(path: Path) -> None:
-    """Sort the layers' names: PEFT holds a set, and the digest would change from one process to the next."""
+def public_name(model: str) -> str:
+    """Return the name of a model as the hub knows it; of a folder its own name."""
+    from trimtab.models.embedded import HUB_NAME
+
+    if model == "embedded":
+        return HUB_NAME
+    hub = model.removeprefix("hf/").partition("@")[0]
+    return hub if model.startswith("hf/") else Path(model).name
+
+
+def _settle(path: Path, base: str) -> None:
+    """Write the same file on every machine, or its digest would differ: PEFT holds a path, and a set of layers."""
     config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base
     config["target_modules"] = sorted(config["target_modules"])
     path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trimtab.models.embedded import EMBEDDER_HUB_NAME
 from trimtab.models.embedder import Embedder
 from trimtab.models.protocol import Progress
 from trimtab.training.adapter import counted, quietly, write_adapter
@@ -67,7 +68,7 @@ def tune_encoder(
         trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=_collator(pad))
         with counted(trainer, progress):
             trainer.train()
-    write_adapter(encoder, folder)
+    write_adapter(encoder, folder, base=EMBEDDER_HUB_NAME)
 
 
 def _collator(pad: int) -> Any:
