@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trimtab.records.read import read_records
-from trimtab.screens.batch import Batch, arrow, plain_words
+from trimtab.screens.batch import Batch, plain_words
 from trimtab.screens.duplicates import THRESHOLD, band_hashes, jaccard, keys, shingles
 from trimtab.screens.repeats import find_repeats
 
@@ -152,7 +152,7 @@ def peers(rows: Rows, n: int, folder: Path, datatrove: str) -> None:
     origins = [i for i in range(0, n, COPIES) if len(base[i][1].split()) >= 10]
     copies = [tuple(varied(chance, text, words, CHANGED) for text in base[i]) for i in origins]
     texts = [f"{p}\n{r}" for p, r in [*base, *copies]]
-    plain = [text.split() for text in plain_words(arrow(texts)).to_pylist()]
+    plain = [text.split() for text in plain_words(texts)]
     true = {
         n + k
         for k, i in enumerate(origins)
@@ -196,12 +196,12 @@ def near_alone(data: Path, folder: Path) -> tuple[float, set[int]]:
 
     started = time.perf_counter()
     with data.open() as file:
-        plain = plain_words(arrow([json.loads(line)["text"] for line in file]))
-    n, words = len(plain), plain.to_pylist()
-    columns = {"row": pa.array(range(n)), "plain": pa.array(words), "key": pa.array(keys(words))}
+        plain = plain_words([json.loads(line)["text"] for line in file])
+    n = len(plain)
+    columns = {"row": pa.array(range(n)), "plain": pa.array(plain), "key": pa.array(keys(plain))}
     columns |= {"place": pa.array(map(str, range(n))), "id": pa.nulls(n, pa.string())}
     columns |= {name: pa.nulls(n, pa.string()) for name in ("mechanism", "lineage")}
-    columns |= {f"b{i:02}": pa.array(band, pa.int64()) for i, band in enumerate(band_hashes(plain))}
+    columns |= {f"b{i:02}": band for i, band in enumerate(band_hashes(plain))}
     pq.write_table(pa.table(columns), folder / "alone.parquet")
     found = find_repeats([folder / "alone.parquet"], near=True)
     return time.perf_counter() - started, {*found.exact, *found.near}

@@ -39,7 +39,7 @@ def read_real(path: str) -> list[str]:
     for place, row in islice(iter_rows(path), _MOST_READ):
         if not isinstance(row, Rejected):
             try:
-                texts.append("\n".join(texts_of(to_record(row, place=place))))
+                texts.append("\n".join(texts_of(to_record(row, place=place, checked=True))))
             except ShapeError:
                 continue
     if not texts:

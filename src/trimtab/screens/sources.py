@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from trimtab.engine import load_daft, spread_out
 from trimtab.errors import InputError, Problem
 from trimtab.records._rows import os_error, unusable
 from trimtab.records._tables import is_hub
+from trimtab.records._text import MAX_LINE, _json_line, _lines, _too_long
 from trimtab.records.read import Item, Rejected, iter_rows
 
 UNIT = 4 * 2**20
@@ -238,8 +240,19 @@ def _copy_lines(source: Source, out: IO[bytes]) -> None:
         raise os_error(error, source.path) from error
 
 
-class Window:
-    """The bytes of one unit as a file to read lines from; ends in an error when they are not what was planned."""
+def _window(file: IO[bytes], unit: Unit) -> IO[bytes]:
+    """Return the bytes of one unit as a file to read lines from; an error when they are not what was planned."""
+    if unit.stop - unit.start > MAX_LINE:
+        return cast("IO[bytes]", _Window(file, unit))
+    file.seek(unit.start)
+    data = file.read(unit.stop - unit.start)
+    if hashlib.sha256(data).hexdigest() != unit.digest:
+        raise InputError(_changed(unit.file))
+    return io.BytesIO(data)
+
+
+class _Window:
+    """A unit that is one line, too long to be held: it is read piece by piece."""
 
     def __init__(self, file: IO[bytes], unit: Unit) -> None:
         self._file, self._unit, self._left = file, unit, unit.stop - unit.start
@@ -258,12 +271,9 @@ class Window:
 
 def unit_rows(unit: Unit) -> Iterator[tuple[int, Item, bytes | None]]:
     """Yield line, (place, row or reason) and the bytes of every row of a unit that is not blank."""
-    from trimtab.records._text import _json_line, _lines, _too_long
-
     try:
         with Path(unit.path).open("rb") as file:
-            window = cast("IO[bytes]", Window(file, unit))
-            for offset, line in _lines(window, Path(unit.file)):
+            for offset, line in _lines(_window(file, unit), Path(unit.file)):
                 number = unit.line + offset - 1
                 place = f"line {number}"
                 if line is None:
