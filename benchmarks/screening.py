@@ -1,12 +1,12 @@
-"""What `trimtab screen` costs for each row, by size; and its near-duplicates beside datatrove's, on the same rows.
+"""What `trimtab screen` costs for each row, by size; and its near-duplicates beside its peers', on the same rows.
 
     python benchmarks/screening.py sizes DATA [--rows 50000 200000 1000000]
-    python benchmarks/screening.py peers DATA [--rows 50000] [--datatrove PYTHON]
+    python benchmarks/screening.py peers DATA [--rows 50000]
 
 DATA is any dataset of instructions and outputs; more rows than it has are made from it, each with three words in ten
 drawn anew, so that lengths and vocabulary stay and no row repeats another. For `peers`, one row in twenty is a copy
-with three words in a hundred replaced. datatrove conflicts with the lock: PYTHON is that of an environment of its own
-(pip install datatrove spacy tokenizers orjson 'xxhash<4'). Both get 14 bands of 8 hashes over three words. The truth is the Jaccard index itself.
+with three words in a hundred replaced; datatrove and text-dedup each run in an environment of their own, made at first
+use (benchmarks/_venv.py). All get 14 bands of 8 hashes over three words. The truth is the Jaccard index itself.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from _venv import peer
+
 from trimtab.records.read import read_records
 from trimtab.screens.batch import Batch, plain_words
 from trimtab.screens.duplicates import THRESHOLD, band_hashes, jaccard, keys, shingles
@@ -40,7 +42,6 @@ def main() -> None:
     parser.add_argument("what", choices=("sizes", "peers"))
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=None)
-    parser.add_argument("--datatrove", default="", help="Python that has datatrove")
     options = parser.parse_args()
     batch = Batch(read_records(options.data).records)
     rows = list(zip(batch.prompts, batch.replies, strict=True))
@@ -48,7 +49,7 @@ def main() -> None:
         if options.what == "sizes":
             sizes(rows, options.rows or [50_000, 200_000, 1_000_000], Path(folder))
         else:
-            peers(rows, (options.rows or [50_000])[0], Path(folder), options.datatrove)
+            peers(rows, (options.rows or [50_000])[0], Path(folder))
 
 
 def made(rows: Rows, n: int) -> Iterator[tuple[str, str]]:
@@ -144,8 +145,8 @@ def held(pid: int) -> int:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def peers(rows: Rows, n: int, folder: Path, datatrove: str) -> None:
-    """Print rows/s, recall and precision of near-duplicates, of trimtab and of datatrove."""
+def peers(rows: Rows, n: int, folder: Path) -> None:
+    """Print rows/s, recall and precision of near-duplicates, of trimtab and of its peers."""
     chance = random.Random(1)
     base = list(made(rows, n))
     words = [word for _, reply in base[:5000] for word in reply.split(" ")]
@@ -168,17 +169,12 @@ def peers(rows: Rows, n: int, folder: Path, datatrove: str) -> None:
     seconds, removed = trimtab_repeats(data, folder)
     show("trimtab, whole screen", seconds["all"], len(texts), removed, true)
     show("trimtab, read + signatures + bands + duplicates", seconds["near"], len(texts), removed, true)
-    if datatrove:
-        seconds_there, removed = datatrove_repeats(datatrove, data, folder)
-        show(
-            "datatrove, read + signatures + buckets + clusters + filter",
-            seconds_there,
-            len(texts),
-            removed,
-            true,
-        )
-    else:
-        print("datatrove was not measured: name a Python that has it with --datatrove")
+    for name, script in (("datatrove", "_datatrove_minhash.py"), ("text-dedup", "_text_dedup.py")):
+        if python := peer(name):
+            there = folder / name
+            seconds_there, _ = run([python, Path(__file__).with_name(script), data, there, os.cpu_count()])
+            removed = set(range(len(texts))) - kept_by(python, there / "kept")
+            show(f"{name}, read + signatures + clusters + filter", seconds_there, len(texts), removed, true)
 
 
 def show(name: str, seconds: float, n: int, removed: set[int], true: set[int]) -> None:
@@ -222,16 +218,13 @@ def trimtab_repeats(data: Path, folder: Path) -> tuple[dict[str, float], set[int
     return {"all": whole, "near": told["plan"] + told["rows"] + told["duplicates"]}, removed
 
 
-def datatrove_repeats(python: str, data: Path, folder: Path) -> tuple[float, set[int]]:
-    script = Path(__file__).with_name("_datatrove_minhash.py")
-    seconds, _ = run([python, script, data, folder / "datatrove", os.cpu_count()])
-    kept = {
-        int(json.loads(line)["id"])
-        for path in (folder / "datatrove/kept").glob("*.jsonl")
-        for line in path.read_text().splitlines()
-    }
-    with data.open() as file:
-        return seconds, {i for i, _ in enumerate(file)} - kept
+def kept_by(python: str, folder: Path) -> set[int]:
+    """Return the ids of the rows that a peer kept: JSON lines, or a dataset that its library saved."""
+    if lines := [line for path in folder.glob("*.jsonl") for line in path.read_text().splitlines()]:
+        return {int(json.loads(line)["id"]) for line in lines}
+    code = "import datasets, sys; print(*datasets.load_from_disk(sys.argv[1])['id'])"
+    told = subprocess.run([python, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    return set(map(int, told.stdout.split()))
 
 
 if __name__ == "__main__":

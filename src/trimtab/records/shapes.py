@@ -300,7 +300,9 @@ def _preference(row: Row) -> Record:
 
 
 def _pair(row: Row) -> Record:
-    return checked_record("pair", text_a=_text(row["text_a"], "text_a"), text_b=_text(row["text_b"], "text_b"))
+    return checked_record(
+        "pair", text_a=_text(row["text_a"], "text_a"), text_b=_text(row["text_b"], "text_b")
+    )
 
 
 def _messages(row: Row) -> Record:
