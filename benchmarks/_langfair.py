@@ -30,7 +30,7 @@ def main() -> None:
     given = json.loads(Path(sys.argv[1]).read_text())
     nltk.tokenize.word_tokenize = str.split
     associations = load("associations")
-    groups = dict(zip(("male", "female"), given["groups"]))
+    groups = dict(zip(("male", "female"), given["groups"], strict=True))
     told = {}
     for name, words in given["words"].items():
         started = time.perf_counter()

@@ -31,7 +31,7 @@ FILES = {
     "d/two.jsonl.gz": gzip.compress(lines(rows(60)[30:]), mtime=0),
     "d/readme.txt": b"nothing to read",
     "cut/cut.jsonl.gz": gzip.compress(lines(rows(30)), mtime=0)[:-20],
-    "denied/data.jsonl": b"",
+    "denied/data.jsonl": lines(rows(1)),
 }
 
 
