@@ -33,12 +33,12 @@ def main() -> None:
     groups = dict(zip(("male", "female"), given["groups"], strict=True))
     told = {}
     for name, words in given["words"].items():
-        started = time.perf_counter()
+        started = time.process_time()
         measure = associations.StereotypicalAssociations(
             demographic_group_word_lists=groups, stereotype_word_list=words
         )
         value = measure.evaluate(given["texts"], show_progress_bars=False)
-        told[name] = {"value": float(value), "seconds": time.perf_counter() - started}
+        told[name] = {"value": float(value), "seconds": time.process_time() - started}
     print(json.dumps(told))
 
 

@@ -6,7 +6,8 @@
 
 association: ten invented words go into rows that speak of men nine times in ten, ten others into rows of either as
 they come; LangFair gets both lists and the same tokens, trimtab finds the words by itself. variety: `diversity`, on
-the same texts. embeddings: an implementation by loops and formulas as they stand in the papers. Each peer has an
+the same texts. embeddings: an implementation by loops and formulas as they stand in the papers. Seconds are
+those of the processor, which do not depend on what else runs. Each peer has an
 environment of its own, made at first use (benchmarks/_venv.py).
 """
 
@@ -82,12 +83,12 @@ def association(texts: Sequence[str], n: int) -> None:
     sample = Sample(
         len(rows), list(range(len(rows))), [str(i) for i in range(len(rows))], [""] * len(rows), rows
     )
-    started = time.perf_counter()
+    started = time.process_time()
     found = bias_findings(sample)[1]
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     told = {part.split()[0] for part in found.text.partition(": ")[2].partition(": ")[2].split(", ")}
     print(f"{len(rows):,} rows that speak of men or of women only, {len(male):,} of men\n")
-    print("| | s | the words planted | the controls |\n|---|---|---|---|")
+    print("| | CPU s | the words planted | the controls |\n|---|---|---|---|")
     counts = " | ".join(f"{len(told & set(words[name]))} of {PLANTED} among the ten named" for name in words)
     print(f"| trimtab, all words of the rows | {seconds:.2f} | {counts} |")
     peers = ask(
@@ -107,7 +108,7 @@ def variety(texts: Sequence[str]) -> None:
     peers = ask("diversity", "_diversity.py", list(texts))
     again = ask("diversity", "_diversity.py", [texts[0]] * len(texts))
     print(f"{len(texts):,} texts; in brackets the first of them, {len(texts):,} times\n")
-    print("| measure | trimtab | s | diversity 0.3.1 | s |\n|---|---|---|---|---|")
+    print("| measure | trimtab | CPU s | diversity 0.3.1 | CPU s |\n|---|---|---|---|---|")
     for name, measure in own.items():
         value, seconds = timed(lambda measure=measure: measure(texts))
         same = measure([texts[0]] * len(texts))
@@ -136,8 +137,8 @@ def ask(name: str, script: str, given: Any) -> dict[str, Any]:
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    started = time.perf_counter()
-    return work(), time.perf_counter() - started
+    started = time.process_time()
+    return work(), time.process_time() - started
 
 
 def embeddings(n: int) -> None:
@@ -146,7 +147,7 @@ def embeddings(n: int) -> None:
     one = chance.normal(size=(n, 384))
     other = np.vstack([chance.normal(0.1, 1.2, (n - n // 5, 384)), one[: n // 10] + 0.01])
     print(f"{len(one):,} and {len(other):,} points of 384 dimensions\n")
-    print("| measure | trimtab | s | plain | s |\n|---|---|---|---|---|")
+    print("| measure | trimtab | CPU s | plain | CPU s |\n|---|---|---|---|---|")
     for name, (fast, plain) in {
         "Fréchet distance": (lambda: frechet(one, other), lambda: plain_frechet(one, other)),
         "precision": (lambda: covered(other, one).mean(), lambda: plain_covered(other, one)),

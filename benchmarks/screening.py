@@ -1,12 +1,14 @@
 """What `trimtab screen` costs for each row, by size; and its near-duplicates beside its peers', on the same rows.
 
     python benchmarks/screening.py sizes DATA [--rows 50000 200000 1000000]
+    python benchmarks/screening.py rows DATA [--rows 20000]
     python benchmarks/screening.py peers DATA [--rows 50000]
 
 DATA is any dataset of instructions and outputs; more rows than it has are made from it, each with three words in ten
-drawn anew, so that lengths and vocabulary stay and no row repeats another. For `peers`, one row in twenty is a copy
-with three words in a hundred replaced; datatrove and text-dedup each run in an environment of their own, made at first
-use (benchmarks/_venv.py). All get 14 bands of 8 hashes over three words. The truth is the Jaccard index itself.
+drawn anew, so that lengths and vocabulary stay and no row repeats another. `rows` is the cost of the single-row checks alone. For
+`peers`, one row in twenty is a copy with three words in a hundred replaced; datatrove and text-dedup each run in an
+environment of their own, made at first use (benchmarks/_venv.py). All get 14 bands of 8 hashes over three words. The
+truth is the Jaccard index itself.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ from trimtab.records.read import read_records
 from trimtab.screens.batch import Batch, plain_words
 from trimtab.screens.duplicates import THRESHOLD, band_hashes, jaccard, keys, shingles
 from trimtab.screens.repeats import find_repeats
+from trimtab.screens.scan import scan
+from trimtab.screens.settings import Settings
+from trimtab.screens.sources import plan
 
 Rows = list[tuple[str, str]]
 COPIES, CHANGED = 20, 0.03
@@ -39,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("sizes", "peers"))
+    parser.add_argument("what", choices=("sizes", "rows", "peers"))
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=None)
     options = parser.parse_args()
@@ -48,6 +53,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         if options.what == "sizes":
             sizes(rows, options.rows or [50_000, 200_000, 1_000_000], Path(folder))
+        elif options.what == "rows":
+            single_rows(rows, (options.rows or [20_000])[0], Path(folder))
         else:
             peers(rows, (options.rows or [50_000])[0], Path(folder))
 
@@ -94,6 +101,22 @@ def sizes(rows: Rows, counts: Sequence[int], folder: Path) -> None:
             flush=True,
         )
         data.unlink()
+
+
+def single_rows(rows: Rows, n: int, folder: Path) -> None:
+    """Print the processor time that reading, all checks of single rows, and writing parts take in this one process.
+
+    Seconds of the processor do not depend on what else runs; two units of 4 MiB need no other process.
+    """
+    data = folder / "rows.jsonl"
+    write(made(rows, n), data)
+    for again in range(4):
+        work = folder / f"work{again}"
+        units = plan(str(data), work)[0][:2]
+        started = time.process_time()
+        done = sum(tally.rows for _, tally in scan(units, Settings(), work))
+        cost = 1e6 * (time.process_time() - started) / done
+        print(f"{done:,} rows: {cost:.0f} µs a row{'' if again else ', imports included'}", flush=True)
 
 
 def cpu() -> float:

@@ -26,7 +26,7 @@ CODE = "poison.reworded"
 LEAST = 8
 """Rows that a trigger needs: fewer replies are sometimes alike by chance, in people's text as well."""
 _RARE, _COMMON, _PAIRS, _CHUNK = 0.02, 0.05, 200_000, 4096
-_ALIKE, _SMALL, _SURE, _UNLIKE = 0.05, 3.0, 25.0, 3.0
+_ALIKE, _SMALL, _SURE, _UNLIKE = 0.05, 3.0, 25.0, 1.5
 _SPOKEN, _OWN, _DECIDES, _NEAR, _TELLING = 0.25, 0.75, 0.5, 0.5, 4
 
 
