@@ -197,6 +197,9 @@ def peers(rows: Rows, n: int, folder: Path) -> None:
             there = folder / name
             seconds_there, _ = run([python, Path(__file__).with_name(script), data, there, os.cpu_count()])
             removed = set(range(len(texts))) - kept_by(python, there / "kept")
+            # text-dedup leaves the copy and removes the row that it is of: the pair is found all the same.
+            copy_of = {i: n + k for k, i in enumerate(origins) if n + k in true}
+            removed = {copy_of.get(row, row) for row in removed}
             show(f"{name}, read + signatures + clusters + filter", seconds_there, len(texts), removed, true)
 
 
