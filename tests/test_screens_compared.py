@@ -173,6 +173,13 @@ def test_alike_replies_are_no_trigger_where_something_else_explains_them() -> No
     assert reworded_finding(sample([""] * 9, ["a"] * 9))[0].status == "not run"
 
 
+@pytest.mark.parametrize("reply", ["r{0} s{0}", "", "the same words here"])
+@pytest.mark.parametrize("request_", ["name it u{0}", "the same request"])
+def test_texts_that_share_no_words_or_all_of_them_have_no_likeness(request_: str, reply: str) -> None:
+    asked, answered = ([t.format(i) for i in range(12)] for t in (request_, reply))
+    assert hunt_reworded(Tokens(asked), Tokens(answered)) == []
+
+
 def test_the_likeness_of_a_group_is_the_mean_over_its_pairs() -> None:
     _, replies = requests(60)
     vectors = _Texts(Tokens(replies), (1, 2))

@@ -83,6 +83,8 @@ class _Hunt:
     def found(self) -> list[Reworded]:
         import numpy as np
 
+        if not (self.requests.varied and self.replies.varied):
+            return []
         likeness = self.replies.likeness(self.runs.matrix, self.sizes)
         beyond = self.replies.beyond(likeness, self.sizes)
         enough = _ALIKE + _SMALL / self.sizes**2  # few replies are sometimes alike by chance
@@ -144,6 +146,7 @@ class _Texts:
         pairs = self.vectors[one[apart]].multiply(self.vectors[other[apart]]).sum(axis=1)
         self.mean = float(pairs.mean())
         self._between, self._pair = float((self.vectors @ mean).var()), float(pairs.var())
+        self.varied = self._pair > 0  # texts that share no word, or all of them, say nothing
 
     def columns(self, codes: Sequence[int]) -> list[int]:
         """Return the columns of single tokens; common ones have none."""
