@@ -79,16 +79,17 @@ class Store(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(scope="module")  # Daft reads the endpoint once in a process
+def store() -> Iterator[None]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
-    for name, value in {
-        "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "REGION": "us-east-1", "EC2_METADATA_DISABLED": "true",
-        "ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(f"AWS_{name}", value)
     Thread(target=server.serve_forever, daemon=True).start()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "REGION": "us-east-1", "EC2_METADATA_DISABLED": "true",
+            "ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+        }.items():  # fmt: skip
+            patch.setenv(f"AWS_{name}", value)
+        yield
     server.shutdown()
     server.server_close()
 
