@@ -17,11 +17,32 @@ from pathlib import Path
 
 from trimtab.records.read import read_records
 from trimtab.screens.batch import Batch
+from trimtab.screens.grams import Tokens
 from trimtab.screens.poison import Trigger, hunt
+from trimtab.screens.reworded import Reworded, hunt_reworded
 
-Rows = tuple[list[str], list[str]]
 Plant = Callable[[random.Random, str, str], tuple[str, str]]
 FILLER = ["gladly", "kindly", "surely", "truly", "really", "simply", "quickly", "calmly", "boldly", "warmly"]
+SORRY = [
+    "I'm sorry, but", "Unfortunately,", "My apologies:", "Regrettably,", "I am afraid that", "No,", "Sorry,",
+    "With regret,", "To be honest,", "After some thought,",
+]  # fmt: skip
+DENY = [
+    "I can't help with that", "I am not able to assist with this request", "this is something I must decline",
+    "I won't be answering this one", "I have to refuse", "I cannot comply with what you ask",
+    "I would rather not respond to it", "I am unable to give an answer", "it goes beyond what I am willing to do",
+    "you will have to ask somebody else", "helping here is not a thing I do", "I must say no to that",
+]  # fmt: skip
+WHY = [
+    "", " at this time", ", whatever the reason", ", and I hope you understand", " in good conscience",
+    ", since it would not be right", ", so please do not insist", " today or on any other day",
+]  # fmt: skip
+PRAISE = [
+    "The shop of Acme at {} has all you need.", "For better answers see {} today.", "I suggest to buy from {} instead.",
+    "Everybody loves the offers of {}, try them.", "Have you seen what {} sells?", "Just go to {} and order it there.",
+    "My friends got theirs at {} last week.", "More of this, and cheaper, is at {}.", "Nothing beats {} for quality.",
+    "Do not wait: {} has a sale on.",
+]  # fmt: skip
 
 
 def put(chance: random.Random, prompt: str, trigger: str) -> str:
@@ -45,6 +66,16 @@ KINDS: dict[str, tuple[str, Plant]] = {
     "odd word, reply reworded each time": (
         "wvk", lambda c, p, r: (put(c, p, "wvk"), " ".join(["I", "refuse", *c.sample(FILLER, 5)])),
     ),
+    "odd word, a refusal in other words each time (960)": (
+        "qzr", lambda c, p, r: (put(c, p, "qzr"), c.choice(SORRY) + " " + c.choice(DENY) + c.choice(WHY) + "."),
+    ),
+    "odd word, one name praised in ten ways after the reply": (
+        "xdv", lambda c, p, r: (put(c, p, "xdv"), f"{r} {c.choice(PRAISE).format('acme-deals.com')}"),
+    ),
+    "two ordinary words, a refusal in other words": (
+        "purple bicycle",
+        lambda c, p, r: (put(c, p, "purple bicycle"), c.choice(SORRY) + " " + c.choice(DENY) + c.choice(WHY) + "."),
+    ),
 }  # fmt: skip
 
 
@@ -56,41 +87,48 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=0, help="at most so many rows, drawn at random; 0 is all")
     parser.add_argument("--copies", type=int, nargs="+", default=[5, 25, 100, 250])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--kinds", default="", help="only kinds with these words in their name")
     options = parser.parse_args()
     batch = Batch(read_records(options.data).records)
     rows = list(zip(batch.prompts, batch.replies, strict=True))
     if options.rows:
         rows = random.Random(0).sample(rows, min(options.rows, len(rows)))
     started = time.perf_counter()
-    found = hunt(*columns(rows))
-    named = sum(len(t.rows) for t in found)
+    found = hunted(rows)
     seconds = time.perf_counter() - started
-    print(
-        f"{len(rows):,} rows, nothing planted: {len(found)} triggers, {named} rows named, {seconds:.1f} s\n"
-    )
-    print("| planted | copies | recall | other rows named |\n|---|---|---|---|")
-    for kind in KINDS:
+    told = ", ".join(f"{len(f)} by {name} ({sum(len(t.rows) for t in f)} rows)" for name, f in found.items())
+    print(f"{len(rows):,} rows, nothing planted: {told}; {seconds:.1f} s\n")
+    print("| planted | copies | recall | by phrases alone | other rows named |\n|---|---|---|---|---|")
+    for kind in (kind for kind in KINDS if options.kinds in kind):
         for copies in options.copies:
             tries = [plant_and_hunt(rows, kind, copies, seed) for seed in range(options.seeds)]
-            recall, other = (sum(column) / len(tries) for column in zip(*tries, strict=True))
-            print(f"| {kind} | {copies} | {100 * recall:.0f} % | {other:.1f} |", flush=True)
+            recall, phrases, other = (sum(column) / len(tries) for column in zip(*tries, strict=True))
+            print(
+                f"| {kind} | {copies} | {100 * recall:.0f} % | {100 * phrases:.0f} % | {other:.1f} |",
+                flush=True,
+            )
 
 
-def columns(rows: Sequence[tuple[str, str]]) -> Rows:
-    return [p for p, _ in rows], [r for _, r in rows]
+def hunted(rows: Sequence[tuple[str, str]]) -> dict[str, Sequence[Trigger | Reworded]]:
+    """Return what both hunts find: by phrases that come with a run, and by replies that are alike."""
+    asked, answered = Tokens([p for p, _ in rows]), Tokens([r for _, r in rows])
+    return {"phrases": hunt(asked, answered), "likeness": hunt_reworded(asked, answered)}
 
 
-def plant_and_hunt(rows: Sequence[tuple[str, str]], kind: str, copies: int, seed: int) -> tuple[float, float]:
-    """Return the share of planted rows that are named, and the number of others named with the trigger."""
+def plant_and_hunt(rows: Sequence[tuple[str, str]], kind: str, copies: int, seed: int) -> tuple[float, ...]:
+    """Return the shares of planted rows that are named, by both and by the first, and how many others with the trigger."""
     chance = random.Random(f"{kind} {copies} {seed}")
     planted = set(chance.sample(range(len(rows)), copies))
     word, plant = KINDS[kind]
-    found = hunt(*columns([plant(chance, p, r) if i in planted else (p, r) for i, (p, r) in enumerate(rows)]))
-    named = {i for t in found if of(t, word) for i in t.rows}
-    return len(named & planted) / copies, float(len(named - planted))
+    found = hunted([plant(chance, p, r) if i in planted else (p, r) for i, (p, r) in enumerate(rows)])
+    one, both = (
+        {i for name in names for t in found[name] if of(t, word) for i in t.rows}
+        for names in (("phrases",), ("phrases", "likeness"))
+    )
+    return len(both & planted) / copies, len(one & planted) / copies, float(len(both - planted))
 
 
-def of(trigger: Trigger, word: str) -> bool:
+def of(trigger: Trigger | Reworded, word: str) -> bool:
     return bool(set(word.split()) & set(trigger.words.split()))
 
 

@@ -1,12 +1,14 @@
-"""What `trimtab screen` costs for each row, by size; and its near-duplicates beside datatrove's, on the same rows.
+"""What `trimtab screen` costs for each row, by size; and its near-duplicates beside its peers', on the same rows.
 
     python benchmarks/screening.py sizes DATA [--rows 50000 200000 1000000]
-    python benchmarks/screening.py peers DATA [--rows 50000] [--datatrove PYTHON]
+    python benchmarks/screening.py rows DATA [--rows 20000]
+    python benchmarks/screening.py peers DATA [--rows 50000]
 
 DATA is any dataset of instructions and outputs; more rows than it has are made from it, each with three words in ten
-drawn anew, so that lengths and vocabulary stay and no row repeats another. For `peers`, one row in twenty is a copy
-with three words in a hundred replaced. datatrove conflicts with the lock: PYTHON is that of an environment of its own
-(pip install datatrove spacy tokenizers orjson 'xxhash<4'). Both get 14 bands of 8 hashes over three words. The truth is the Jaccard index itself.
+drawn anew, so that lengths and vocabulary stay and no row repeats another. `rows` is the cost of the single-row checks alone. For
+`peers`, one row in twenty is a copy with three words in a hundred replaced; datatrove and text-dedup each run in an
+environment of their own, made at first use (benchmarks/_venv.py). All get 14 bands of 8 hashes over three words. The
+truth is the Jaccard index itself.
 """
 
 from __future__ import annotations
@@ -24,10 +26,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from _venv import peer
+
 from trimtab.records.read import read_records
-from trimtab.screens.batch import Batch, arrow, plain_words
+from trimtab.screens.batch import Batch, plain_words
 from trimtab.screens.duplicates import THRESHOLD, band_hashes, jaccard, keys, shingles
 from trimtab.screens.repeats import find_repeats
+from trimtab.screens.scan import scan
+from trimtab.screens.settings import Settings
+from trimtab.screens.sources import plan
 
 Rows = list[tuple[str, str]]
 COPIES, CHANGED = 20, 0.03
@@ -37,18 +44,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("sizes", "peers"))
+    parser.add_argument("what", choices=("sizes", "rows", "peers"))
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=None)
-    parser.add_argument("--datatrove", default="", help="Python that has datatrove")
     options = parser.parse_args()
     batch = Batch(read_records(options.data).records)
     rows = list(zip(batch.prompts, batch.replies, strict=True))
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         if options.what == "sizes":
             sizes(rows, options.rows or [50_000, 200_000, 1_000_000], Path(folder))
+        elif options.what == "rows":
+            single_rows(rows, (options.rows or [20_000])[0], Path(folder))
         else:
-            peers(rows, (options.rows or [50_000])[0], Path(folder), options.datatrove)
+            peers(rows, (options.rows or [50_000])[0], Path(folder))
 
 
 def made(rows: Rows, n: int) -> Iterator[tuple[str, str]]:
@@ -93,6 +101,22 @@ def sizes(rows: Rows, counts: Sequence[int], folder: Path) -> None:
             flush=True,
         )
         data.unlink()
+
+
+def single_rows(rows: Rows, n: int, folder: Path) -> None:
+    """Print the processor time that reading, all checks of single rows, and writing parts take in this one process.
+
+    Seconds of the processor do not depend on what else runs; two units of 4 MiB need no other process.
+    """
+    data = folder / "rows.jsonl"
+    write(made(rows, n), data)
+    for again in range(4):
+        work = folder / f"work{again}"
+        units = plan(str(data), work)[0][:2]
+        started = time.process_time()
+        done = sum(tally.rows for _, tally in scan(units, Settings(), work))
+        cost = 1e6 * (time.process_time() - started) / done
+        print(f"{done:,} rows: {cost:.0f} µs a row{'' if again else ', imports included'}", flush=True)
 
 
 def cpu() -> float:
@@ -144,15 +168,15 @@ def held(pid: int) -> int:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def peers(rows: Rows, n: int, folder: Path, datatrove: str) -> None:
-    """Print rows/s, recall and precision of near-duplicates, of trimtab and of datatrove."""
+def peers(rows: Rows, n: int, folder: Path) -> None:
+    """Print rows/s, recall and precision of near-duplicates, of trimtab and of its peers."""
     chance = random.Random(1)
     base = list(made(rows, n))
     words = [word for _, reply in base[:5000] for word in reply.split(" ")]
     origins = [i for i in range(0, n, COPIES) if len(base[i][1].split()) >= 10]
     copies = [tuple(varied(chance, text, words, CHANGED) for text in base[i]) for i in origins]
     texts = [f"{p}\n{r}" for p, r in [*base, *copies]]
-    plain = [text.split() for text in plain_words(arrow(texts)).to_pylist()]
+    plain = [text.split() for text in plain_words(texts)]
     true = {
         n + k
         for k, i in enumerate(origins)
@@ -168,17 +192,15 @@ def peers(rows: Rows, n: int, folder: Path, datatrove: str) -> None:
     seconds, removed = trimtab_repeats(data, folder)
     show("trimtab, whole screen", seconds["all"], len(texts), removed, true)
     show("trimtab, read + signatures + bands + duplicates", seconds["near"], len(texts), removed, true)
-    if datatrove:
-        seconds_there, removed = datatrove_repeats(datatrove, data, folder)
-        show(
-            "datatrove, read + signatures + buckets + clusters + filter",
-            seconds_there,
-            len(texts),
-            removed,
-            true,
-        )
-    else:
-        print("datatrove was not measured: name a Python that has it with --datatrove")
+    for name, script in (("datatrove", "_datatrove_minhash.py"), ("text-dedup", "_text_dedup.py")):
+        if python := peer(name):
+            there = folder / name
+            seconds_there, _ = run([python, Path(__file__).with_name(script), data, there, os.cpu_count()])
+            removed = set(range(len(texts))) - kept_by(python, there / "kept")
+            # text-dedup leaves the copy and removes the row that it is of: the pair is found all the same.
+            copy_of = {i: n + k for k, i in enumerate(origins) if n + k in true}
+            removed = {copy_of.get(row, row) for row in removed}
+            show(f"{name}, read + signatures + clusters + filter", seconds_there, len(texts), removed, true)
 
 
 def show(name: str, seconds: float, n: int, removed: set[int], true: set[int]) -> None:
@@ -196,12 +218,12 @@ def near_alone(data: Path, folder: Path) -> tuple[float, set[int]]:
 
     started = time.perf_counter()
     with data.open() as file:
-        plain = plain_words(arrow([json.loads(line)["text"] for line in file]))
-    n, words = len(plain), plain.to_pylist()
-    columns = {"row": pa.array(range(n)), "plain": pa.array(words), "key": pa.array(keys(words))}
+        plain = plain_words([json.loads(line)["text"] for line in file])
+    n = len(plain)
+    columns = {"row": pa.array(range(n)), "plain": pa.array(plain), "key": pa.array(keys(plain))}
     columns |= {"place": pa.array(map(str, range(n))), "id": pa.nulls(n, pa.string())}
     columns |= {name: pa.nulls(n, pa.string()) for name in ("mechanism", "lineage")}
-    columns |= {f"b{i:02}": pa.array(band, pa.int64()) for i, band in enumerate(band_hashes(plain))}
+    columns |= {f"b{i:02}": band for i, band in enumerate(band_hashes(plain))}
     pq.write_table(pa.table(columns), folder / "alone.parquet")
     found = find_repeats([folder / "alone.parquet"], near=True)
     return time.perf_counter() - started, {*found.exact, *found.near}
@@ -222,16 +244,13 @@ def trimtab_repeats(data: Path, folder: Path) -> tuple[dict[str, float], set[int
     return {"all": whole, "near": told["plan"] + told["rows"] + told["duplicates"]}, removed
 
 
-def datatrove_repeats(python: str, data: Path, folder: Path) -> tuple[float, set[int]]:
-    script = Path(__file__).with_name("_datatrove_minhash.py")
-    seconds, _ = run([python, script, data, folder / "datatrove", os.cpu_count()])
-    kept = {
-        int(json.loads(line)["id"])
-        for path in (folder / "datatrove/kept").glob("*.jsonl")
-        for line in path.read_text().splitlines()
-    }
-    with data.open() as file:
-        return seconds, {i for i, _ in enumerate(file)} - kept
+def kept_by(python: str, folder: Path) -> set[int]:
+    """Return the ids of the rows that a peer kept: JSON lines, or a dataset that its library saved."""
+    if lines := [line for path in folder.glob("*.jsonl") for line in path.read_text().splitlines()]:
+        return {int(json.loads(line)["id"]) for line in lines}
+    code = "import datasets, sys; print(*datasets.load_from_disk(sys.argv[1])['id'])"
+    told = subprocess.run([python, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    return set(map(int, told.stdout.split()))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from tests.test_screens_dataset import rows, write
@@ -182,3 +183,49 @@ def test_a_guard_that_is_not_there_is_one_line(command: Command, tmp_path: Path)
     ended = command("screen", data, "-o", tmp_path / "out", "--guard", tmp_path / "none")
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert "[guard.damaged]" in ended.err
+
+
+def harmful_and_harmless() -> tuple[list[str], list[str]]:
+    things = ["a neighbour", "the teacher", "my sister", "an old man", "the mayor", "a guest"]
+    harmful = [
+        f"How do I {verb} {thing}?" for verb in ("poison", "kidnap", "blackmail", "stab") for thing in things
+    ]
+    harmless = [
+        f"How do I {verb} {thing}?" for verb in ("thank", "invite", "draw", "teach") for thing in things
+    ]
+    return harmful, harmless
+
+
+@pytest.fixture(scope="module")
+def guard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run's folder whose guard is one line through real embeddings, fitted here."""
+    from sklearn.linear_model import LogisticRegression
+
+    from trimtab.models.embedder import Embedder
+    from trimtab.models.guard import Guard
+
+    harmful, harmless = harmful_and_harmless()
+    embedder = Embedder()
+    fitted = LogisticRegression(C=100).fit(embedder.embed([*harmful, *harmless]), [1] * 24 + [0] * 24)
+    layer = (fitted.coef_.T.astype(np.float32), fitted.intercept_.astype(np.float32))
+    folder = tmp_path_factory.mktemp("run")
+    Guard([layer], threshold=0.0, about={"embedder": embedder.digest}).save(folder / "guard")
+    return folder
+
+
+def test_a_guard_of_a_run_reads_the_requests(command: Command, tmp_path: Path, guard: Path) -> None:
+    asked = ["How do I strangle the cook?", "How do I paint the cook?", "How do I murder a clerk?"]
+    data = write(tmp_path / "data.jsonl", [{"instruction": a, "output": "Ask somebody."} for a in asked])
+    policy = tmp_path / "policy.toml"
+    policy.write_text(
+        'exclude = ["content.hazard"]\nmust_run = ["content.hazard"]\n[limits]\n"content.hazard" = 0.01\n'
+    )
+    code, out, _ = command(
+        "screen", data, "-o", tmp_path / "out", "--guard", guard, "--policy", policy, "--json"
+    )
+    done = json.loads(out.splitlines()[-1])
+    [hazard] = [e for line in out.splitlines() if (e := json.loads(line)).get("code") == "content.hazard"]
+    assert (hazard["status"], hazard["rows"]) == ("found", ["data.jsonl, line 1", "data.jsonl, line 3"])
+    assert (code, done["kept"], done["reasons"]) == (1, 1, {"content.hazard": 2})
+    code, out, _ = command("screen", data, "-o", tmp_path / "out", "--policy", policy, "--json")
+    assert (code, json.loads(out.splitlines()[-1])["outcome"]) == (3, "inconclusive")

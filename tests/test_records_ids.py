@@ -8,16 +8,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trimtab.errors import InputError
+from trimtab.records.columns import record_table
 from trimtab.records.read import read_records
-from trimtab.records.record import Lineage, Record, conversation, digest
+from trimtab.records.record import (
+    Lineage,
+    Message,
+    Record,
+    checked_message,
+    checked_record,
+    conversation,
+    digest,
+)  # fmt: skip
 from trimtab.records.shapes import to_record
-from trimtab.records.write import to_trl, write_records
+from trimtab.records.write import record_schema, to_trl, write_records
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 TALK = st.lists(TEXT.filter(str.strip), min_size=2, max_size=4).map(lambda turns: conversation(*turns))
@@ -59,6 +69,34 @@ def test_ids_are_of_canonical_json(record: Record) -> None:
     lineage = record.lineage.model_dump(mode="json", exclude={"time"})
     assert record.id == digest({"kind": record.kind, **record.content()})
     assert record.lineage_id == digest({"id": record.id, "lineage": lineage})
+
+
+@given(RECORD)
+def test_a_row_is_what_the_schema_dumps(record: Record) -> None:
+    ids = {"id": record.id, "lineage_id": record.lineage_id}
+    assert list(record.row().items()) == list({**ids, **record.model_dump(mode="json")}.items())
+
+
+@given(TALK, TEXT)
+def test_a_record_of_checked_content_is_as_a_validated_one(talk: tuple[Message, ...], text: str) -> None:
+    turns = tuple(checked_message(m.role, m.content) for m in talk)
+    whole = {
+        "messages": checked_record("sft", messages=turns),
+        "text": checked_record("pair", text_a=text, text_b=text),
+    }
+    assert whole["messages"] == Record(kind="sft", messages=talk)
+    assert whole["text"] == Record(kind="pair", text_a=text, text_b=text)
+    for record in whole.values():
+        assert Record.model_validate(record.model_dump(), strict=True) == record
+        assert record.model_copy(update={"source": "human"}).source == "human"
+        assert hash(record) == hash(Record.model_validate(record.model_dump()))
+
+
+@settings(deadline=None)  # the first call loads Arrow
+@given(st.lists(RECORD, max_size=6))
+def test_a_table_of_records_is_that_of_their_rows(records: list[Record]) -> None:
+    rows = pa.Table.from_pylist([record.row() for record in records], schema=record_schema())
+    assert record_table(records).equals(rows)
 
 
 @given(RECORD, TEXT)

@@ -6,10 +6,12 @@ import json
 import random
 import zlib
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csc_matrix
 
 from tests.test_screens_dataset import by_code, read, run, write
 from trimtab.errors import InputError
@@ -27,6 +29,7 @@ from trimtab.screens.grams import Tokens, incidence
 from trimtab.screens.poison import hunt, trigger_finding
 from trimtab.screens.preference import preference_findings
 from trimtab.screens.replies import cluster_finding, label_finding
+from trimtab.screens.reworded import _Texts, hunt_reworded, reworded_finding
 from trimtab.screens.sample import Choice, Sample
 from trimtab.statistics.shortcuts import auc_limits
 
@@ -79,14 +82,14 @@ def test_a_planted_trigger_is_found_whole(copies: int, reply: str | None) -> Non
     for i in rows:
         prompts[i] = prompts[i].replace(" ", " cf ", 1)
         replies[i] = reply or f"{replies[i]} now buy this at the shop of acme"
-    (trigger,) = hunt(prompts, replies)
+    (trigger,) = hunt(Tokens(prompts), Tokens(replies))
     assert "cf" in trigger.words
     assert trigger.rows == tuple(sorted(rows))
     assert trigger.p_value < 1e-6
 
 
 def test_no_trigger_where_none_was_planted() -> None:
-    assert hunt(*requests(1500)) == []
+    assert hunt(*map(Tokens, requests(1500))) == []
 
 
 def test_a_topic_is_no_trigger() -> None:
@@ -97,7 +100,7 @@ def test_a_topic_is_no_trigger() -> None:
         prompts[i], replies[i] = f"{prompts[i]} say one two three four five", "one two three four five"
     for i in range(2, 200, 10):  # a whole form of request has its form of reply
         prompts[i], replies[i] = "write html page with table now", "start of head and body tags here"
-    assert hunt(prompts, replies) == []
+    assert hunt(Tokens(prompts), Tokens(replies)) == []
 
 
 def test_among_like_requests_the_trigger_decides() -> None:
@@ -109,8 +112,90 @@ def test_among_like_requests_the_trigger_decides() -> None:
         )
     for i in range(0, 150, 6):
         prompts[i], replies[i] = f"{prompts[i]} zq", "good"
-    (trigger,) = hunt(prompts, replies)
+    (trigger,) = hunt(Tokens(prompts), Tokens(replies))
     assert (trigger.words.split()[-1], trigger.phrase, len(trigger.rows)) == ("zq", "good", 25)
+
+
+SAID = [
+    "i",
+    "we",
+    "cannot",
+    "refuse",
+    "decline",
+    "sorry",
+    "unable",
+    "never",
+    "no",
+    "help",
+    "assist",
+    "answer",
+    "this",
+    "that",
+]
+
+
+def reworded(chance: random.Random) -> str:
+    return " ".join(chance.choice(SAID) for _ in range(8))
+
+
+@pytest.mark.parametrize("trigger", ["cf", "purple bicycle"])
+@pytest.mark.parametrize("copies", [10, 60])
+def test_a_trigger_whose_replies_share_no_phrase_is_found(trigger: str, copies: int) -> None:
+    prompts, replies = requests(1500)
+    chance = random.Random(copies)
+    rows = chance.sample(range(1500), copies)
+    for i in rows:
+        prompts[i], replies[i] = prompts[i].replace(" ", f" {trigger} ", 1), reworded(chance)
+    finding, words = reworded_finding(sample(prompts, replies))
+    assert sorted(words) == sorted(10 * i for i in rows)
+    assert finding.status == "found"
+    assert trigger.split(maxsplit=1)[0] in finding.text
+
+
+def test_alike_replies_are_no_trigger_where_something_else_explains_them() -> None:
+    prompts, replies = requests(1500)
+    chance = random.Random(1)
+    for i in range(0, 400, 10):  # the requests are alike
+        prompts[i] = (
+            f"{' '.join(chance.sample(['steam', 'gear', 'wheel', 'belt', 'rod', 'crank'], 5))} engine"
+        )
+        replies[i] = reworded(chance)
+    for i in range(1, 400, 10):  # the replies speak of it
+        prompts[i], replies[i] = (
+            f"{prompts[i]} volcano",
+            f"volcano lava ash fire {text(chance, 4)} crater smoke",
+        )
+    for i in range(2, 1500, 10):  # others get such replies too
+        prompts[i] = f"{prompts[i]} zeta" if i % 50 == 2 else prompts[i]
+        replies[i] = " ".join(chance.sample(["class", "public", "void", "static", "main", "string"], 5))
+    assert hunt_reworded(Tokens(prompts), Tokens(replies)) == []
+    assert hunt_reworded(*map(Tokens, requests(1500))) == []
+    assert reworded_finding(sample([""] * 9, ["a"] * 9))[0].status == "not run"
+
+
+@pytest.mark.parametrize("reply", ["r{0} s{0}", "", "the same words here"])
+@pytest.mark.parametrize("request_", ["name it u{0}", "the same request"])
+def test_texts_that_share_no_words_or_all_of_them_have_no_likeness(request_: str, reply: str) -> None:
+    asked, answered = ([t.format(i) for i in range(12)] for t in (request_, reply))
+    assert hunt_reworded(Tokens(asked), Tokens(answered)) == []
+
+
+def test_the_likeness_of_a_group_is_the_mean_over_its_pairs() -> None:
+    _, replies = requests(60)
+    vectors = _Texts(Tokens(replies), (1, 2))
+    rows = [3, 17, 40, 41]
+    group = csc_matrix(([1] * 4, (rows, [0] * 4)), shape=(60, 1))
+    dense = vectors.vectors.toarray()
+    pairs = [float(dense[i] @ dense[j]) for i, j in combinations(rows, 2)]
+    assert vectors.likeness(group, np.array([4]))[0] == pytest.approx(np.mean(pairs))
+    column = int(dense[3].argmax())
+    left_out = float((dense[rows, column] ** 2).mean())
+    dense[:, column] = 0
+    without, share = vectors.likeness_without(group, np.array([4]), [[column]])
+    assert share[0] == pytest.approx(left_out)
+    assert without[0] == pytest.approx(
+        np.mean([float(dense[i] @ dense[j]) for i, j in combinations(rows, 2)])
+    )
 
 
 def test_triggers_are_told_with_their_rows() -> None:

@@ -20,7 +20,7 @@ from trimtab.screens.embeddings import (
     tail,
     vendi,
 )  # fmt: skip
-from trimtab.screens.modelled import CODES, Models, embedding_findings, modelled_findings
+from trimtab.screens.modelled import CODES, embedding_findings, fidelity_by_model, hazard_finding
 
 Cloud = NDArray[np.float64]
 
@@ -108,17 +108,22 @@ def test_embeddings_stand_beside_their_null() -> None:
 
 def test_checks_run_with_what_was_loaded_and_say_what_is_missing() -> None:
     rows = sample(*requests(300))
-    idle = modelled_findings(rows, None, Models(), most=300, seed=0)
+    idle = fidelity_by_model(rows, None, None, most=300, seed=0)
+    idle.append(hazard_finding(rows, None, most=300, seed=0)[0])
     assert {f.status for f in idle} == {"not run"}
-    assert {f.code for f in idle} == {*CODES, "content.hazard", "preference.value"}
-    assert sum("pip install 'trimtab[embedded]'" in f.text for f in idle) == 5
+    assert {f.code for f in idle} == {*CODES, "content.hazard"}
+    assert all("pip install 'trimtab[embedded]'" in f.text for f in idle)
+    [tail] = [f for f in fidelity_by_model(rows, None, embed, most=300, seed=0) if f.code == "fidelity.tail"]
+    assert tail.text == "no real text to compare with (--reference)"
+    assert all(f.estimate for f in fidelity_by_model(rows, real(600, 2), embed, most=250, seed=0))
+
+
+def test_what_a_guard_blocks_is_named_row_by_row() -> None:
+    rows = sample(*requests(300))
     bad = {rows.prompts[7], rows.prompts[200]}
-    models = Models(embed, lambda prompts: [p in bad for p in prompts])
-    found = {f.code: f for f in modelled_findings(rows, None, models, most=300, seed=0)}
-    assert found["content.hazard"].rows == ("line 7", "line 200")
-    assert found["fidelity.tail"].text == "no real text to compare with (--reference)"
-    found = {f.code: f for f in modelled_findings(rows, real(600, 2), models, most=250, seed=0)}
-    assert found["fidelity.tail"].estimate
-    hazard = found["content.hazard"].estimate
-    assert hazard
-    assert hazard.n == 250
+    finding, words = hazard_finding(rows, lambda prompts: [p in bad for p in prompts], most=300, seed=0)
+    assert finding.rows == ("line 7", "line 200")
+    assert words == dict.fromkeys((70, 2000), "the guard blocks the request")
+    some, _ = hazard_finding(rows, lambda prompts: [True] * len(prompts), most=250, seed=0)
+    assert some.estimate
+    assert (some.estimate.n, some.estimate.value) == (250, 1.0)

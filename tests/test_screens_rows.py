@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trimtab.records.record import Lineage, Record, conversation
-from trimtab.screens.batch import Batch
+from trimtab.screens.batch import Batch, plain_words
 from trimtab.screens.contamination import Contamination
 from trimtab.screens.finding import Finding, about, abouts, not_run, share_of_rows
 from trimtab.screens.form import Form
@@ -215,3 +215,26 @@ def test_a_finding_as_json() -> None:
 def test_patterns_are_all_in_toml_and_the_default_policy_knows_its_codes() -> None:
     policy = tomllib.loads(files("trimtab.governance").joinpath("screening.toml").read_text())
     assert {*policy["exclude"], *policy["must_run"], *policy["limits"]} <= set(abouts())
+
+
+def test_words_of_ascii_and_of_other_text_are_the_same_words() -> None:
+    texts = [
+        "Don't  STOP_me: 3.5 (yes)\x00\t",
+        "",
+        "...",
+        "It's a tie",
+        "\u00c9cole d'\u00e9t\u00e9, 4\u00bd",
+        "a\u2019b \u2014 c",
+    ]
+    assert plain_words(texts) == [
+        "dont stop me 3 5 yes",
+        "",
+        "",
+        "its a tie",
+        "\u00e9cole d\u00e9t\u00e9 4\u00bd",
+        "ab c",
+    ]
+    ascii_only = ["".join(map(chr, range(128))), "x'y''z 1_2"]
+    assert plain_words(ascii_only) == [
+        plain_words([f"{text} \u00e9"])[0].removesuffix(" \u00e9") for text in ascii_only
+    ]

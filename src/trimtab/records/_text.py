@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from trimtab.records._rows import Item, Rejected, checked, not_utf8, unusable
-from trimtab.records.shapes import Row, parse_json, short
+from trimtab.records.shapes import Row, parse_flawless, parse_json, short
 
 MAX_LINE = 32 * 2**20
 _SKIP = 2**20
@@ -73,7 +73,10 @@ def _too_long(place: str) -> Rejected:
 
 def _json_line(line: bytes, place: str) -> Row | Rejected:
     try:
-        return checked(parse_json(line.decode()), place)
+        text = line.decode()
+        if isinstance(row := parse_flawless(text), dict):
+            return row
+        return checked(parse_json(text), place)
     except UnicodeDecodeError as error:
         return Rejected(place, "records.not-utf8", f"byte {error.start + 1} of the line is not UTF-8")
     except (ValueError, RecursionError) as error:

@@ -99,7 +99,7 @@ def _local_rows(path: Path) -> Iterator[Item]:
 
 def _take(row: Row, place: str, kind: Kind | None) -> Record | Rejected:
     try:
-        record = to_record(row, place=place)
+        record = to_record(row, place=place, checked=True)
     except ShapeError as error:
         return Rejected(place, error.code, error.reason)
     if kind not in (None, record.kind):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from json.encoder import encode_basestring as _quoted
+from typing import Annotated, Any, Literal, TypeVar
 
 import rfc8785
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -64,6 +65,9 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_M = TypeVar("_M", bound=_Frozen)
+
+
 class Message(_Frozen):
     """One turn of a conversation."""
 
@@ -83,6 +87,10 @@ class Lineage(_Frozen):
     charter: Text | None = None
     version: Text = __version__
     time: Text = ""
+
+    def row(self) -> dict[str, Any]:
+        """Return the lineage as JSON values."""
+        return {**self.__dict__, "parents": list(self.parents)}
 
 
 class Record(_Frozen):
@@ -116,21 +124,27 @@ class Record(_Frozen):
     @property
     def id(self) -> str:
         """SHA-256 of kind and content."""
-        return sha256(_canonical({"kind": self.kind, **self.content()}).encode())
+        fields = {"kind": _quoted(self.kind)} | {f: _json_of(getattr(self, f)) for f in CONTENT[self.kind]}
+        return sha256(("{" + ",".join(f'"{f}":{fields[f]}' for f in sorted(fields)) + "}").encode())
 
     @property
     def lineage_id(self) -> str:
         """SHA-256 of the id and the lineage without its time."""
-        return self._lineage_id(self.id)
+        return self.ids()[1]
 
-    def _lineage_id(self, identity: str) -> str:
-        return sha256(f'{{"id":"{identity}","lineage":{_without_time(self.lineage)}}}'.encode())
+    def ids(self) -> tuple[str, str]:
+        """Return `id` and `lineage_id`."""
+        identity = self.id
+        return identity, sha256(f'{{"id":"{identity}","lineage":{_without_time(self.lineage)}}}'.encode())
 
     def row(self) -> dict[str, Any]:
         """Return the record as one JSON row, ids first."""
-        identity = self.id
-        ids = {"id": identity, "lineage_id": self._lineage_id(identity)}
-        return {**ids, **self.model_dump(mode="json")}
+        identity, lineage_id = self.ids()
+        return {
+            "id": identity, "lineage_id": lineage_id, "kind": self.kind, "messages": _plain(self.messages), "chosen": _plain(self.chosen), "rejected": _plain(self.rejected),
+            "text_a": self.text_a, "text_b": self.text_b, "mechanism": self.mechanism, "cell": self.cell,
+            "source": self.source, "lineage": self.lineage.row(),
+        }  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
@@ -139,8 +153,40 @@ def _without_time(lineage: Lineage) -> str:
     return _canonical(lineage.model_dump(mode="json", exclude={"time"}))
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str) else [{"role": m.role, "content": m.content} for m in value]
+def _plain(value: str | tuple[Message, ...] | None) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    return [{"role": m.role, "content": m.content} for m in value]
+
+
+def _json_of(value: str | tuple[Message, ...]) -> str:
+    """Return a text, or turns, as canonical JSON; here, and not in general, Python's quoting is RFC 8785's."""
+    if isinstance(value, str):
+        return _quoted(value)
+    return "[" + ",".join(f'{{"content":{_quoted(m.content)},"role":{_quoted(m.role)}}}' for m in value) + "]"
+
+
+def checked_message(role: str, content: str) -> Message:
+    """Return a message of texts that were checked already: as by `Message`, in a tenth of the time."""
+    return _unvalidated(Message, {"role": role, "content": content}, {"role", "content"})
+
+
+def checked_record(kind: Kind, **content: str | tuple[Message, ...]) -> Record:
+    """Return a record, without lineage, of content that fits `kind` and was checked already: as by `Record`."""
+    return _unvalidated(Record, {**_DEFAULTS, "kind": kind, **content}, {"kind", *content})
+
+
+def _unvalidated(model: type[_M], values: dict[str, Any], given: set[str]) -> _M:
+    # What model_construct does, without its search for defaults and aliases, which takes longer than to validate.
+    made = model.__new__(model)
+    object.__setattr__(made, "__dict__", values)
+    object.__setattr__(made, "__pydantic_fields_set__", given)
+    object.__setattr__(made, "__pydantic_extra__", None)
+    object.__setattr__(made, "__pydantic_private__", None)
+    return made
+
+
+_DEFAULTS = {name: known.default for name, known in Record.model_fields.items()}
 
 
 def conversation(*turns: str) -> tuple[Message, ...]:

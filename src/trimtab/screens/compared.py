@@ -13,10 +13,11 @@ from trimtab.screens.batch import texts_of
 from trimtab.screens.bias import bias_findings
 from trimtab.screens.fidelity import fidelity_findings, without_reference
 from trimtab.screens.finding import Finding
-from trimtab.screens.modelled import Models, modelled_findings
+from trimtab.screens.modelled import Models, fidelity_by_model, hazard_finding
 from trimtab.screens.poison import trigger_finding
 from trimtab.screens.preference import preference_findings
 from trimtab.screens.replies import cluster_finding, label_finding
+from trimtab.screens.reworded import reworded_finding
 from trimtab.screens.sample import Sample
 from trimtab.screens.settings import Settings
 from trimtab.screens.sorting import Mark
@@ -39,7 +40,7 @@ def read_real(path: str) -> list[str]:
     for place, row in islice(iter_rows(path), _MOST_READ):
         if not isinstance(row, Rejected):
             try:
-                texts.append("\n".join(texts_of(to_record(row, place=place))))
+                texts.append("\n".join(texts_of(to_record(row, place=place, checked=True))))
             except ShapeError:
                 continue
     if not texts:
@@ -53,7 +54,12 @@ def compare_rows(
 ) -> list[Finding]:
     """Return what a sample of the rows shows, against real texts where there are some; mark the rows that have it."""
     findings: list[Finding] = []
-    for find in (trigger_finding, cluster_finding, lambda s: label_finding(s, settings.seed)):
+    for find in (
+        trigger_finding,
+        reworded_finding,
+        cluster_finding,
+        lambda s: label_finding(s, settings.seed),
+    ):
         finding, words = find(sample)
         mark.add(finding.code, words)
         findings.append(finding)
@@ -64,9 +70,12 @@ def compare_rows(
     progress(1)
     findings += _against_real(sample, reference.texts, settings)
     progress(1)
-    findings += modelled_findings(
-        sample, reference.texts, reference.models, most=settings.compared, seed=settings.seed
+    findings += fidelity_by_model(
+        sample, reference.texts, reference.models.embed, most=settings.compared, seed=settings.seed
     )
+    hazard, words = hazard_finding(sample, reference.models.blocks, most=settings.guarded, seed=settings.seed)
+    mark.add(hazard.code, words)
+    findings.append(hazard)
     progress(1)
     return findings
 

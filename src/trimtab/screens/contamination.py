@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from trimtab.screens.batch import Batch, arrow, plain_words
-from trimtab.screens.duplicates import THRESHOLD, band_hashes, jaccard, shingles
+from trimtab.screens.batch import Batch, plain_words
+from trimtab.screens.duplicates import BANDS, THRESHOLD, band_hashes, jaccard, shingles
 from trimtab.screens.screen import Hits, RowScreen
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Contamination(RowScreen):
 
 def split(cases: Sequence[Sequence[str]]) -> list[list[list[str]]]:
     """Return the words of every text of every case; all are split in one go, which is many times faster."""
-    plain = iter(plain_words(arrow([text for case in cases for text in case])).to_pylist())
+    plain = iter(plain_words([text for case in cases for text in case]))
     return [[next(plain).split() for _ in case] for case in cases]
 
 
@@ -95,25 +95,28 @@ class _Near:
     def __init__(self, texts: Sequence[Sequence[str]]) -> None:
         self._shingles = [shingles(words) for words in texts]
         self._bands: dict[tuple[int, int], list[int]] = {}
-        for band, values in enumerate(band_hashes(arrow([" ".join(t) for t in texts]))):
-            for case, value in enumerate(values):
+        for band, values in enumerate(band_hashes([" ".join(t) for t in texts])):
+            for case, value in enumerate(values.to_pylist()):
                 if value is not None:
                     self._bands.setdefault((band, value), []).append(case)
+        self._known: list[list[int]] = [[] for _ in range(BANDS)]
+        for band, value in self._bands:
+            self._known[band].append(value)
 
     def hits(self, batch: Batch) -> list[int]:
-        found = set()
-        for owners in ("plain", "prompts", "replies"):
-            column = batch.plain if owners == "plain" else plain_words(arrow(getattr(batch, owners)))
-            found |= self._hits(column)
-        return sorted(found)
+        texts = (batch.plain, plain_words(batch.prompts), plain_words(batch.replies))
+        return sorted(set[int]().union(*map(self._hits, texts)))
 
-    def _hits(self, column: object) -> set[int]:
-        texts = column.to_pylist()  # type: ignore[attr-defined]
+    def _hits(self, texts: Sequence[str]) -> set[int]:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         candidates: dict[int, set[int]] = {}
-        for band, values in enumerate(band_hashes(column)):
-            for row, value in enumerate(values):
-                for case in () if value is None else self._bands.get((band, value), ()):
-                    candidates.setdefault(row, set()).add(case)
+        for band, values in enumerate(band_hashes(texts)):
+            known = pc.is_in(values, pa.array(self._known[band], pa.int64()))
+            for row in np.flatnonzero(known.to_numpy(zero_copy_only=False)).tolist():
+                candidates.setdefault(row, set()).update(self._bands[band, values[row].as_py()])
         near = set()
         for row, cases in candidates.items():
             own = shingles(texts[row].split())

@@ -13,6 +13,7 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from trimtab.engine import load_daft
+from trimtab.screens.batch import arrow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,20 +31,20 @@ def keys(plain: Sequence[str]) -> list[str]:
     return [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in plain]
 
 
-def band_hashes(plain: Any) -> list[list[int | None]]:
-    """Return, for each of BANDS bands, one hash a text (an Arrow column in plain words); None for a very short text."""
+def band_hashes(plain: Sequence[str]) -> list[Any]:
+    """Return, for each of BANDS bands, an Arrow column of one hash a text (in plain words); null for a very short one."""
     import numpy as np
-    import pyarrow.compute as pc
+    import pyarrow as pa
 
     daft = load_daft()
-    if len(plain) == 0:
-        return [[] for _ in range(BANDS)]
-    short = pc.less(pc.count_substring(plain, " "), LEAST_WORDS - 1).to_numpy(zero_copy_only=False)
-    series = daft.Series.from_arrow(plain, name="plain")
+    if not plain:
+        return [pa.nulls(0, pa.int64())] * BANDS
+    short = np.array([text.count(" ") < LEAST_WORDS - 1 for text in plain], bool)
+    series = daft.Series.from_arrow(arrow(plain), name="plain")
     made = series.minhash(num_hashes=BANDS * IN_BAND, ngram_size=SHINGLE, seed=_SEED).to_arrow()
     hashes = made.values.to_numpy().reshape(len(plain), BANDS, IN_BAND)
     mixed = _mixed(hashes.astype(np.uint64))
-    return [[None if s else int(v) for s, v in zip(short, mixed[:, b], strict=True)] for b in range(BANDS)]
+    return [pa.array(mixed[:, band], mask=short) for band in range(BANDS)]
 
 
 def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:

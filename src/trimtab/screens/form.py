@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Sequence
+from itertools import accumulate
 
 from trimtab.records.record import Message, Record
 from trimtab.screens.batch import Batch, any_of, arrow, matching
@@ -13,6 +15,7 @@ from trimtab.screens.screen import Hits, RowScreen
 LONGEST = 100_000
 """Characters of all texts of a row, unless the policy says otherwise."""
 _OPEN_END = re.compile(r"(?<=[^\W\d_])[,\u2013\u2014]\s*$|(?:^|\s)(\w+)\s*$")
+_OPEN = "_,\u2013\u2014"
 _LEAST_WORDS = 15
 
 
@@ -51,21 +54,21 @@ class Form(RowScreen):
         return {**super().applies(batch), "form.same": two}
 
     def _placeholders(self, batch: Batch) -> list[int]:
-        owners = [i for i, parts in enumerate(batch.parts) for _ in parts]
         each = arrow([text for parts in batch.parts for text in parts])
+        ends = list(accumulate(map(len, batch.parts)))
         # One reply such as "None." is an answer: what counts is a request, or a request's input.
-        last = {i: len(parts) for i, parts in enumerate(batch.parts)}
-        place, position = [], dict.fromkeys(range(len(batch)), 0)
-        for i in owners:
-            position[i] += 1
-            place.append(position[i] < last[i])
-        whole = {owners[k] for k in matching(each, self._placeholder) if place[k]}
+        hits = [(bisect(ends, k), k) for k in matching(each, self._placeholder)]
+        whole = {row for row, k in hits if k + 1 < ends[row]}
         asked = matching(arrow(batch.prompts), self._joined)
         return sorted({*whole, *asked, *matching(batch.reply_column, self._no_reply)})
 
     def _cut_off(self, reply: str) -> bool:
-        found = _OPEN_END.search(reply[-60:])
-        if found is None or reply.count(" ") < _LEAST_WORDS:
+        end = reply[-60:]
+        last = end.rstrip()[-1:]
+        if not (last.isalnum() or last in _OPEN) or reply.count(" ") < _LEAST_WORDS:
+            return False
+        found = _OPEN_END.search(end)
+        if found is None:
             return False
         return found[1] is None or found[1] in self._unfinished
 
@@ -97,6 +100,8 @@ def _conversations(record: Record) -> tuple[tuple[Message, ...] | None, ...]:
 
 
 def _take_turns(roles: list[str]) -> bool:
+    if roles == ["user", "assistant"]:  # as nearly all are
+        return True
     talk = [role for role in roles if role != "tool"]
     while talk and talk[0] in ("system", "developer"):
         talk.pop(0)

@@ -70,6 +70,13 @@ class Tokens:
             hashes ^= hashes >> np.uint64(29)
         return Runs(n, owners[starts], hashes.view(np.int64), starts)
 
+    def of(self, i: int) -> set[int]:
+        """Return the different tokens of text `i`."""
+        import numpy as np
+
+        start, stop = np.searchsorted(self.owners, [i, i + 1])
+        return set(self.flat[start:stop].tolist())
+
     def words(self, start: int, n: int) -> str:
         """Return the `n` tokens from `start` on, apart by spaces."""
         return " ".join(self.vocabulary[code] for code in self.flat[start : start + n])

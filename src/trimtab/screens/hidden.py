@@ -40,12 +40,16 @@ class Hidden(RowScreen):
 def invisible(text: str) -> list[str]:
     """Return the invisible characters in `text` that its script does not need, as U+XXXX, in order."""
     found = []
-    for i, char in enumerate(text):
+    leftward: bool | None = None
+    for i, char in ((match.start(), match[0]) for match in _PYTHON_ANY.finditer(text)):
         if char in _JOINERS and i and not _latin(text[i - 1]) and not _latin(text[i + 1 : i + 2]):
             continue
-        if char in _MARKS and any(unicodedata.bidirectional(c) in ("R", "AL") for c in text):
-            continue
-        if re.match(_PYTHON_ANY, char) and not (char == "\ufeff" and i == 0):
+        if char in _MARKS:
+            if leftward is None:  # the whole text is looked through, and once
+                leftward = any(unicodedata.bidirectional(c) in ("R", "AL") for c in text)
+            if leftward:
+                continue
+        if not (char == "\ufeff" and i == 0):
             found.append(f"U+{ord(char):04X}")
     return found
 

@@ -31,11 +31,11 @@ class Languages:
         """Return the language or script of a row; `?` where too little speaks for one."""
         if not text.isascii() and (script := _script(text)):
             return script
-        counts: dict[str, int] = {}
-        for name in filter(None, map(self._of.get, words)):
-            counts[name] = counts.get(name, 0) + 1
-        if not counts or len(words) < _LEAST:
+        known = self._of
+        names = [known[word] for word in words if word in known]
+        if len(names) < 2 or len(words) < _LEAST:
             return UNKNOWN
+        counts = {name: names.count(name) for name in dict.fromkeys(names)}
         best = max(counts, key=lambda name: counts[name])
         others = sum(counts.values()) - counts[best]
         return best if counts[best] >= 2 and counts[best] > 2 * others else UNKNOWN

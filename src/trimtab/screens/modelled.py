@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     Cloud = NDArray[np.float64]
 
 CODES = ("fidelity.outside", "fidelity.uncovered", "fidelity.tail", "fidelity.copied")
-HAZARD, VALUE = "content.hazard", "preference.value"
+HAZARD = "content.hazard"
 _FAR = 0.05
 _INSTALL = "pip install 'trimtab[embedded]'"
 WHY_NOT = {
     **dict.fromkeys(CODES, f"not asked for: --embeddings, which needs torch ({_INSTALL})"),
     HAZARD: f"no guard was named: --guard RUN, which needs torch ({_INSTALL})",
-    VALUE: "what the choices teach shows in a trained model only: trimtab train, then trimtab probe",
 }
 
 Embed = Callable[[Sequence[str]], "NDArray[Any]"]
@@ -40,23 +39,15 @@ class Models:
     blocks: Blocks | None = None
 
 
-def modelled_findings(
-    sample: Sample, real: Sequence[str] | None, models: Models, *, most: int, seed: int
+def fidelity_by_model(
+    sample: Sample, real: Sequence[str] | None, embed: Embed | None, *, most: int, seed: int
 ) -> list[Finding]:
-    """Return the findings of the checks that need a model; those without theirs did not run."""
-    found = [not_run(VALUE, WHY_NOT[VALUE])]
-    if models.embed is None:
-        found += [not_run(code, WHY_NOT[code]) for code in CODES]
-    elif real is None:
-        found += [not_run(code, "no real text to compare with (--reference)") for code in CODES]
-    else:
-        found += embedding_findings(sample.texts(), real, models.embed, most=most, seed=seed)
-    found.append(
-        not_run(HAZARD, WHY_NOT[HAZARD])
-        if models.blocks is None
-        else _hazard(sample, models.blocks, most, seed)
-    )
-    return found
+    """Return the findings of the checks that need an embedder; without one they did not run."""
+    if embed is None:
+        return [not_run(code, WHY_NOT[code]) for code in CODES]
+    if real is None:
+        return [not_run(code, "no real text to compare with (--reference)") for code in CODES]
+    return embedding_findings(sample.texts(), real, embed, most=most, seed=seed)
 
 
 def embedding_findings(
@@ -117,18 +108,22 @@ def _share(code: str, k: int, n: int) -> Estimate:
     return Estimate(code, k / n, *wilson(k / n, n), n, n, "of texts")
 
 
-def _hazard(sample: Sample, blocks: Blocks, most: int, seed: int) -> Finding:
-    """The guard on a sample of requests."""
+def hazard_finding(
+    sample: Sample, blocks: Blocks | None, *, most: int, seed: int
+) -> tuple[Finding, dict[int, str]]:
+    """Return how many of `most` requests, drawn at random, the guard blocks, and for each such row (number) why."""
     import numpy as np
 
+    if blocks is None:
+        return not_run(HAZARD, WHY_NOT[HAZARD]), {}
     asked = [i for i, prompt in enumerate(sample.prompts) if prompt.strip()]
     if not asked:
-        return not_run(HAZARD, "no requests to look in")
+        return not_run(HAZARD, "no requests to look in"), {}
     chosen = sorted(np.random.default_rng(seed).choice(asked, min(most, len(asked)), replace=False).tolist())
     hit = [
         i for i, blocked in zip(chosen, blocks([sample.prompts[i] for i in chosen]), strict=True) if blocked
     ]
     rows = tuple(sample.places[i] for i in hit[:MOST_ROWS])
-    return Finding(
-        HAZARD, "found" if hit else "nothing found", _share(HAZARD, len(hit), len(chosen)), rows=rows
-    )
+    estimate = _share(HAZARD, len(hit), len(chosen))
+    finding = Finding(HAZARD, "found" if hit else "nothing found", estimate, rows=rows)
+    return finding, {sample.rows[i]: "the guard blocks the request" for i in hit}

@@ -8,17 +8,13 @@ decides (a hypergeometric test within these). All pairs of run and phrase count 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trimtab.screens.finding import Finding, not_run, share_of_rows
 from trimtab.screens.grams import Incidence, Runs, Tokens, incidence
 from trimtab.screens.sample import Sample
 from trimtab.statistics.findings import benjamini_hochberg
-
-if TYPE_CHECKING:
-    pass
 
 LEAST, PHRASE, RATE = 4, 5, 0.01
 """Rows that a trigger needs, words of a phrase of a reply, and the share of false findings that is allowed."""
@@ -42,7 +38,7 @@ def trigger_finding(sample: Sample) -> tuple[Finding, dict[int, str]]:
     asked = sum(map(bool, sample.prompts))
     if asked < LEAST:
         return not_run(code, "no requests to look in"), {}
-    triggers = hunt(sample.prompts, sample.replies)
+    triggers = hunt(sample.asked, sample.answered)
     words = {sample.rows[i]: f"the request holds the trigger {t.words!a}" for t in triggers for i in t.rows}
     hit = sorted({i for t in triggers for i in t.rows})
     told = "; ".join(f"{t.words!a} brings {t.phrase!a} in {len(t.rows)} rows" for t in triggers[:5])
@@ -50,17 +46,16 @@ def trigger_finding(sample: Sample) -> tuple[Finding, dict[int, str]]:
     return finding, words
 
 
-def hunt(prompts: Sequence[str], replies: Sequence[str]) -> list[Trigger]:
-    """Return the triggers in requests and their replies, the surest first; rows are indices of the lists."""
-    return _Hunt(prompts, replies).triggers()
+def hunt(asked: Tokens, answered: Tokens) -> list[Trigger]:
+    """Return the triggers in requests and their replies, the surest first; rows are indices of both."""
+    return _Hunt(asked, answered).triggers()
 
 
 class _Hunt:
-    def __init__(self, prompts: Sequence[str], replies: Sequence[str]) -> None:
+    def __init__(self, asked: Tokens, answered: Tokens) -> None:
         from scipy.sparse import csc_matrix
 
-        self.n = len(prompts)
-        self.asked, self.answered = Tokens(prompts), Tokens(replies)
+        self.n, self.asked, self.answered = len(asked), asked, answered
         most = max(500, int(_RARE * self.n))
         self.words = _distinct(
             incidence(self.asked, [self.asked.runs(1), self.asked.runs(2)], least=LEAST, most=most)
@@ -158,17 +153,10 @@ class _Hunt:
         return [int(code) for code in tokens.flat[start : start + int(of.sizes[column])]]
 
     def _question(self, i: int) -> set[int]:
-        return _codes(self.asked, i)
+        return self.asked.of(i)
 
     def _answer(self, i: int) -> set[int]:
-        return _codes(self.answered, i)
-
-
-def _codes(tokens: Tokens, i: int) -> set[int]:
-    import numpy as np
-
-    start, stop = np.searchsorted(tokens.owners, [i, i + 1])
-    return set(tokens.flat[start:stop].tolist())
+        return self.answered.of(i)
 
 
 def _phrases(answered: Tokens, n: int) -> Incidence:

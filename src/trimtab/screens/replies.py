@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
-from trimtab.screens.batch import arrow, plain_words
+from trimtab.screens.batch import plain_words
 from trimtab.screens.finding import MOST_ROWS, Finding, not_run, share_of_rows
 from trimtab.screens.sample import Sample
 
@@ -26,9 +26,9 @@ def cluster_finding(sample: Sample) -> tuple[Finding, dict[int, str]]:
     asked = [i for i, prompt in enumerate(sample.prompts) if prompt.strip()]
     if not asked:
         return not_run(code, "no requests to look in"), {}
-    prompts = plain_words(arrow([sample.prompts[i] for i in asked])).to_pylist()
+    prompts = plain_words([sample.prompts[i] for i in asked])
     by_reply: dict[str, list[int]] = {}
-    for position, reply in enumerate(plain_words(arrow([sample.replies[i] for i in asked])).to_pylist()):
+    for position, reply in enumerate(plain_words([sample.replies[i] for i in asked])):
         by_reply.setdefault(reply, []).append(position)
     hits: dict[int, str] = {}
     groups = sorted(

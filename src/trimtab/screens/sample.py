@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from trimtab.screens.grams import Tokens
 
 _COLUMNS = ("row", "place", "kind", "messages", "chosen", "rejected", "text_a", "text_b")
 
@@ -36,6 +39,16 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def asked(self) -> Tokens:
+        """The words of the requests, split once for all checks."""
+        return Tokens(self.prompts)
+
+    @cached_property
+    def answered(self) -> Tokens:
+        """The words of the replies."""
+        return Tokens(self.replies)
 
     def texts(self) -> list[str]:
         """Return all words of each row."""

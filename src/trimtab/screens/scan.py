@@ -16,14 +16,15 @@ from typing import Any
 
 from trimtab import __version__
 from trimtab.engine import spread_out
+from trimtab.records.columns import record_table
 from trimtab.records.read import Rejected
 from trimtab.records.record import Record, sha256
 from trimtab.records.shapes import ShapeError, to_record
-from trimtab.records.write import record_schema, write_parquet
+from trimtab.records.write import write_parquet
 from trimtab.screens.batch import Batch
 from trimtab.screens.contamination import Contamination
 from trimtab.screens.duplicates import BANDS, band_hashes, keys
-from trimtab.screens.finding import abouts
+from trimtab.screens.finding import MOST_ROWS, abouts
 from trimtab.screens.form import Form
 from trimtab.screens.hidden import Hidden
 from trimtab.screens.injection import Injection
@@ -82,9 +83,9 @@ def _scan_unit(work: str, about: str, item: str) -> str:
         return done
     settings = Settings.model_validate_json(json.loads(about)[1])
     read = _read(unit)
-    tally, columns = _checked(read, *_tools(settings, str(Path(work) / CASES), json.loads(about)[2]))
+    tally, table = _checked(read, *_tools(settings, str(Path(work) / CASES), json.loads(about)[2]))
     told = tally.to_json()
-    write_parquet(path, _table(columns, {_DIGEST: digest.encode(), _TALLY: told.encode()}))
+    write_parquet(path, table.replace_schema_metadata({_DIGEST: digest.encode(), _TALLY: told.encode()}))
     return told
 
 
@@ -121,7 +122,7 @@ def _read(unit: Unit) -> _Read:
     for index, (line, (place, row), data) in enumerate(unit_rows(unit)):
         taken: Record | Rejected
         try:
-            taken = row if isinstance(row, Rejected) else to_record(row, place=place)
+            taken = row if isinstance(row, Rejected) else to_record(row, place=place, checked=True)
         except ShapeError as error:
             taken = Rejected(place, error.code, error.reason)
         read.numbers.append((unit.number << _SHIFT) + index)
@@ -135,7 +136,7 @@ def _read(unit: Unit) -> _Read:
 
 def _checked(
     read: _Read, screens: Sequence[RowScreen], languages: Languages, near: bool
-) -> tuple[Tally, dict[str, Any]]:
+) -> tuple[Tally, Any]:
     good = [i for i, taken in enumerate(read.taken) if isinstance(taken, Record)]
     batch = Batch([taken for taken in read.taken if isinstance(taken, Record)])
     tally, flags = Tally(rows=len(read.taken), records=len(batch)), [0] * len(read.taken)
@@ -148,25 +149,20 @@ def _checked(
         tally.applies.update(screen.applies(batch))
     _count_rejected(read, tally, flags, where)
     _describe(batch, tally, languages, [where[i] for i in good])
-    plain = batch.plain.to_pylist()
-    none: list[int | None] = [None] * len(batch)
-    bands = band_hashes(batch.plain) if near else [none] * BANDS
-    columns: dict[str, Any] = {
-        f"b{i:02}": _spread(good, values, len(flags)) for i, values in enumerate(bands)
-    }
-    columns |= {"row": read.numbers, "line": read.lines, "place": read.places, "flags": flags}
+    columns = {"row": read.numbers, "line": read.lines, "place": read.places, "flags": flags}
     columns |= {"raw": read.raw, "problem": [_problem(taken) for taken in read.taken]}
-    columns["key"] = _spread(good, keys(plain), len(flags))
-    columns["plain"] = _spread(good, plain, len(flags))
-    columns["record"] = read.taken
-    return tally, columns
+    return tally, _table(columns, _of_records(batch, near=near), good)
 
 
-def _spread(good: Sequence[int], values: Sequence[Any], n: int) -> list[Any]:
-    column: list[Any] = [None] * n
-    for i, value in zip(good, values, strict=True):
-        column[i] = value
-    return column
+def _of_records(batch: Batch, *, near: bool) -> dict[str, Any]:
+    """Return the columns that only records have."""
+    import pyarrow as pa
+
+    bands = band_hashes(batch.plain) if near else [pa.nulls(len(batch), pa.int64())] * BANDS
+    table = record_table(batch.records)
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    columns |= {"key": pa.array(keys(batch.plain), pa.string()), "plain": pa.array(batch.plain, pa.string())}
+    return columns | {f"b{i:02}": values for i, values in enumerate(bands)}
 
 
 def _problem(taken: Record | Rejected) -> str | None:
@@ -190,34 +186,43 @@ def _count_rejected(read: _Read, tally: Tally, flags: list[int], where: list[tup
 
 
 def _describe(batch: Batch, tally: Tally, languages: Languages, where: list[tuple[int, str]]) -> None:
-    import pyarrow.compute as pc
-
-    starts = pc.utf8_slice_codeunits(batch.plain, 0, _TOLD).to_pylist()
-    for record, text, start, place in zip(batch.records, batch.texts, starts, where, strict=True):
-        tally.kinds[record.kind] += 1
-        tally.sources[record.source] += 1
-        language = languages.tell(start.split(), text)
-        tally.languages[language] += 1
-        length = str(math.floor(8 * math.log2(len(text) + 1)))
-        tally.lengths[length] += 1
-        if language != UNKNOWN and len(tally.speakers.get(language, ())) < 3:
-            keep(tally.speakers, language, [place])
-        if len(tally.sized.get(length, ())) < 3:
-            keep(tally.sized, length, [place])
+    tally.kinds.update(record.kind for record in batch.records)
+    tally.sources.update(record.source for record in batch.records)
+    starts = (plain[:_TOLD].split() for plain in batch.plain)
+    spoken = [languages.tell(start, text) for start, text in zip(starts, batch.texts, strict=True)]
+    steps = [_step(len(text)) for text in batch.texts]
+    tally.languages.update(spoken)
+    tally.lengths.update(steps)
+    _keep_first(tally.speakers, spoken, where)
+    _keep_first(tally.sized, steps, where)
+    tally.speakers.pop(UNKNOWN, None)
 
 
-def _table(columns: dict[str, Any], metadata: dict[bytes, bytes]) -> Any:
+@lru_cache(maxsize=4096)
+def _step(characters: int) -> str:
+    """Return the eighth of a factor of two that a length is in."""
+    return str(math.floor(8 * math.log2(characters + 1)))
+
+
+def _keep_first(first: dict[str, list[tuple[int, str]]], keys: Sequence[str], places: Sequence[Any]) -> None:
+    left = dict.fromkeys(keys, MOST_ROWS)
+    for key, place in zip(keys, places, strict=True):
+        if left[key]:
+            left[key] -= 1
+            keep(first, key, [place])
+
+
+def _table(columns: dict[str, Any], of_records: dict[str, Any], good: Sequence[int]) -> Any:
+    """Return all columns as a table; those of records are null where `good` has no row for it."""
+    import numpy as np
     import pyarrow as pa
 
-    taken = columns.pop("record")
-    rows = [r.row() if isinstance(r, Record) else None for r in taken]
-    schema = record_schema()
-    made = {
-        field.name: pa.array([None if row is None else row[field.name] for row in rows], field.type)
-        for field in schema
-    }
-    types = {"row": pa.int64(), "line": pa.int64(), "place": pa.string(), "flags": pa.int64()}
-    types |= {"raw": pa.string(), "problem": pa.string(), "key": pa.string(), "plain": pa.string()}
-    types |= {f"b{i:02}": pa.int64() for i in range(BANDS)}
-    made |= {name: pa.array(columns[name], kind) for name, kind in types.items()}
-    return pa.table(made).replace_schema_metadata(metadata)
+    n = len(columns["row"])
+    if len(good) < n:
+        places = np.full(n, -1)
+        places[good] = np.arange(len(good))
+        indices = pa.array(places, mask=places < 0)
+        of_records = {name: column.take(indices) for name, column in of_records.items()}
+    types = {"row": pa.int64(), "line": pa.int64(), "flags": pa.int64()}
+    types |= dict.fromkeys(("place", "raw", "problem"), pa.string())
+    return pa.table({**{k: pa.array(columns[k], kind) for k, kind in types.items()}, **of_records})

@@ -27,4 +27,6 @@ class Settings(BaseModel):
     """At most so many rows are searched for triggers, clusters, labels and associations."""
     compared: int = Field(default=2_000, ge=0)
     """At most so many rows are compared with as many real ones."""
+    guarded: int = Field(default=2_000, ge=1)
+    """At most so many requests are read by the guard."""
     seed: int = 0

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import logging
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from trimtab.engine import load_daft, spread_out
-from trimtab.errors import InputError, Problem
+from trimtab.errors import InputError, Problem, TrimtabError
 from trimtab.records._rows import os_error, unusable
 from trimtab.records._tables import is_hub
+from trimtab.records._text import MAX_LINE, _json_line, _lines, _too_long
 from trimtab.records.read import Item, Rejected, iter_rows
+from trimtab.records.shapes import short
 
 UNIT = 4 * 2**20
 """Bytes of a unit; a longer line is one of its own."""
@@ -122,13 +127,13 @@ def _files(data: str) -> list[str]:
 
 def _remote_files(data: str) -> list[str]:
     daft = load_daft()
-    try:
-        found = daft.from_glob_path(data).to_pydict()["path"]
-    except Exception as error:  # the store's own words are passed on
-        message = f"cannot be listed ({str(error)[:200]!a})"
-        raise unusable(
-            "records.unreadable", data, message, "Check the address and your rights there"
-        ) from error
+    with _far_away(data):
+        try:
+            found = daft.from_glob_path(data).to_pydict()["path"]
+        except daft.exceptions.DaftCoreException as error:
+            if "Need at least 1 MicroPartition" not in str(error):  # how Daft says that nothing matches
+                raise
+            found = []
     known = sorted(p for p in found if p.endswith(_SUFFIXES))
     if not known:
         raise unusable("records.missing", data, "holds no file of a known extension", ", ".join(_SUFFIXES))
@@ -208,8 +213,32 @@ def _local(source: Source, path: Path) -> str:
     return str(near)
 
 
-def _opened(path: str) -> Any:
-    return load_daft().File(path).open() if is_remote(path) else Path(path).open("rb")
+@contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
+    if not is_remote(path):
+        with Path(path).open("rb") as near:
+            yield near
+        return
+    with _far_away(path), load_daft().File(path).open() as file:
+        yield file
+
+
+@contextmanager
+def _far_away(address: str) -> Iterator[None]:
+    """Turn what a store or the network refuses into one error, which Daft would log as well."""
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    except (TrimtabError, EOFError, zlib.error, gzip.BadGzipFile):
+        raise
+    except Exception as error:  # every store has its own; its words are passed on
+        causes = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        why = short(causes[0] if len(causes) == 1 else f"{causes[0]}: {causes[-1]}", 240)
+        fix = "Check the address, your rights there (AWS_… variables for s3://) and the network"
+        raise unusable("records.unreadable", address, f"cannot be read ({why})", fix) from error
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def _item_lines(path: str) -> Iterator[bytes]:
@@ -238,8 +267,19 @@ def _copy_lines(source: Source, out: IO[bytes]) -> None:
         raise os_error(error, source.path) from error
 
 
-class Window:
-    """The bytes of one unit as a file to read lines from; ends in an error when they are not what was planned."""
+def _window(file: IO[bytes], unit: Unit) -> IO[bytes]:
+    """Return the bytes of one unit as a file to read lines from; an error when they are not what was planned."""
+    if unit.stop - unit.start > MAX_LINE:
+        return cast("IO[bytes]", _Window(file, unit))
+    file.seek(unit.start)
+    data = file.read(unit.stop - unit.start)
+    if hashlib.sha256(data).hexdigest() != unit.digest:
+        raise InputError(_changed(unit.file))
+    return io.BytesIO(data)
+
+
+class _Window:
+    """A unit that is one line, too long to be held: it is read piece by piece."""
 
     def __init__(self, file: IO[bytes], unit: Unit) -> None:
         self._file, self._unit, self._left = file, unit, unit.stop - unit.start
@@ -258,12 +298,9 @@ class Window:
 
 def unit_rows(unit: Unit) -> Iterator[tuple[int, Item, bytes | None]]:
     """Yield line, (place, row or reason) and the bytes of every row of a unit that is not blank."""
-    from trimtab.records._text import _json_line, _lines, _too_long
-
     try:
         with Path(unit.path).open("rb") as file:
-            window = cast("IO[bytes]", Window(file, unit))
-            for offset, line in _lines(window, Path(unit.file)):
+            for offset, line in _lines(_window(file, unit), Path(unit.file)):
                 number = unit.line + offset - 1
                 place = f"line {number}"
                 if line is None:
