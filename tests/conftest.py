@@ -156,8 +156,8 @@ def _measured(run: Any, config: Any) -> None:
 
     run.stage("before").write_outcomes(measure(Fake("Sure, here is how you do it, step by step."), "before"))
     last = Fake("I'm sorry, but I can't help with that.", 0.5)
-    for name in ("outcomes", "without_guard", "guard_alone"):
-        run.stage("after").write_outcomes(measure(last, "after"), name)
+    for name, shift in (("outcomes", 0.5), ("without_guard", 0.5), ("guard_alone", 0.0)):
+        run.stage("after").write_outcomes(measure(Fake(last.answer, shift), "after"), name)
     again = probe_for("attack").measure(last, reattack_cases(config.sizes), system="after")
     run.stage("reattack").write_outcomes(again)
 
