@@ -112,16 +112,18 @@ FinishedRun = Callable[..., Path]
 def finished_run() -> FinishedRun:
     """Return what makes a finished run without training: real suites, records, figures and ledger, weights of zeros.
 
-    `change` is called with the run before its stages are stated; `roles` are fixed before training.
+    `change` is called with the run before its stages are stated; `roles` are fixed before training; `more` is configuration.
     """
     from trimtab.records.record import Lineage, Record, conversation
     from trimtab.run import evidence
     from trimtab.run.config import RunConfig, Sizes
     from trimtab.run.directory import STAGES, open_run
 
-    def make(workspace: Path, roles: Any = (), change: Callable[[Any], None] = lambda run: None) -> Path:
+    def make(
+        workspace: Path, roles: Any = (), change: Callable[[Any], None] = lambda run: None, **more: Any
+    ) -> Path:
         small = dict.fromkeys(Sizes.model_fields, 2)
-        config = RunConfig(roles=roles, sizes=Sizes(**small), mechanisms=("adversarial", "bias"))
+        config = RunConfig(roles=roles, sizes=Sizes(**small), mechanisms=("adversarial", "bias"), **more)
         run = open_run(workspace, config, fresh=True)
         evidence.started(run, config, Fake.digest)
         for name in STAGES:

@@ -160,6 +160,51 @@ def test_a_waiver_needs_all_its_parts(command: Command, run: Path, tmp_path: Pat
     assert "[waiver.empty]" in command("release", run, "-o", tmp_path / "b", "--waive", "broken: :3:z").err
 
 
+CHARTER = """
+name = "voted"
+version = "1"
+[[principle]]
+id = "plain-words"
+statement = "Answer in plain words."
+rationale = "So that all understand."
+dissent = [{ group = "B", statement = "s1", agreed = 3, disagreed = 9, seen = 12, reason = "Experts lose <b>detail</b>." }]
+"""
+
+
+def test_waivers_of_the_policy_and_dissent_show_everywhere(
+    command: Command, finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    (tmp_path / "c.toml").write_text(CHARTER)
+    waivers = [{"gate": "broken", "reason": "Known.", "owner": "A. Owner", "expires": "2036-01-01T00:00:00Z"}]
+    run = finished_run(tmp_path / "runs", waivers=waivers, charter=str(tmp_path / "c.toml"))
+    told = "broken is waived by A. Owner until 2036-01-01T00:00:00Z: Known."
+    assert f"waived: {told}" in command("review", run).out
+    code, out, _ = command("release", run, "-o", tmp_path / "b", "--demo")
+    assert code == 0
+    assert "waived: broken inconclusive, by A. Owner in its policy, until 2036-01-01T00:00:00Z: Known." in out
+    assert "waived: refusal_twins inconclusive, by nobody at its release, until " in out
+    assert "dissent on plain-words: 9 of 12 in group B disagreed" in out
+    assert f"waived: {told}" in command("status", run.parent).out
+    card = (tmp_path / "b/README.md").read_text()
+    assert f"Waived in the policy: {told}" in card
+    assert (
+        "Dissent on `plain-words`, group B: 9 of 12 disagreed, 3 agreed: Experts lose  b detail /b ." in card
+    )
+    assert (
+        json.loads((tmp_path / "b/charter.json").read_bytes())["principle"][0]["dissent"][0]["group"] == "B"
+    )
+
+
+def test_a_waiver_that_ended_lets_nothing_pass(
+    command: Command, finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    waivers = [{"gate": "broken", "reason": "Known.", "owner": "A. Owner", "expires": "2020-01-01T00:00:00Z"}]
+    run = finished_run(tmp_path / "runs", waivers=waivers)
+    assert "[waiver.ended]" in command("release", run, "-o", tmp_path / "b", "--demo").err
+    assert not (tmp_path / "b").exists()
+    assert not [e for _, e in open_ledger(run.parent).statements() if e.statement.kind == "release"]
+
+
 def test_an_unfinished_run_is_not_released(command: Command, run: Path, tmp_path: Path) -> None:
     (run / "figures.json").unlink()
     assert "[release.unfinished]" in command("release", run, "-o", tmp_path / "b").err

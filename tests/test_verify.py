@@ -26,13 +26,14 @@ from trimtab.governance.ledger.log import Log
 from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey, sign_checkpoint
 from trimtab.governance.ledger.tiles import new_tiles
 from trimtab.governance.ledger.tree import leaf_hash, root
-from trimtab.governance.release import Waiver, release
+from trimtab.governance.release import release
 from trimtab.governance.review import Opinion, review
 from trimtab.governance.roles import Role
 from trimtab.governance.standalone import verify as script
 from trimtab.governance.verify.log import check_log, read_log
 from trimtab.governance.verify.report import Report
 from trimtab.governance.verify.verify import Outside, read_known, verify
+from trimtab.governance.waiver import Waiver
 from trimtab.run.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -613,7 +614,10 @@ def test_the_command_says_what_failed(command: Command, bundle: Path, made: Made
     code, out, _ = command("verify", bundle, "--trust", made.trust)
     assert code == 0
     assert out.endswith("recomputed: holds\n")
-    assert "waived: refusal_twins inconclusive, by A. Owner: a fake model" in out
+    assert (
+        "waived: refusal_twins inconclusive, by A. Owner at its release, until 2036-01-01T00:00:00Z: a fake model"
+        in out
+    )
     assert command("verify", bundle).code == 3
     (bundle / "records/bias.jsonl").unlink()
     code, out, _err = command("verify", bundle, "--trust", made.trust)

@@ -9,17 +9,19 @@ from pathlib import Path
 from trimtab.governance.ledger.envelope import Entry, Statement, open_entry
 from trimtab.governance.ledger.ledger import FOLDER, now
 from trimtab.governance.ledger.log import Log
+from trimtab.governance.waiver import Waiver
 
 
 @dataclass
 class RunStatus:
-    """One run of a ledger: its verdict, what it waits for, its releases, what is due."""
+    """One run of a ledger: its verdict, what it waits for, its releases, what is waived in them, what is due."""
 
     run: str
     verdict: str = "unfinished"
     releases: int = 0
     waits: list[str] = field(default_factory=list)
     due: list[str] = field(default_factory=list)
+    waived: list[str] = field(default_factory=list)
 
 
 def status(workspace: Path, at: str = "") -> list[RunStatus]:
@@ -45,7 +47,9 @@ def _status(run: str, entries: Sequence[Entry], at: str) -> RunStatus:
             roles = statement.body["roles"]
         elif statement.kind == "release":
             found.releases += 1
-            ended = [w["gate"] for w in statement.body["waivers"] if w["expires"] < at]
+            waivers = [Waiver(**row) for row in statement.body["waivers"]]
+            found.waived += [str(w) for w in waivers]
+            ended = [w.gate for w in waivers if w.expires < at]
             found.due += [f"the waiver of {gate} ended" for gate in ended]
         elif statement.kind == "review":
             latest[statement.body["role"], entry.signatures[0][0]] = statement

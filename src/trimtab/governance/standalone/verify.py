@@ -570,7 +570,7 @@ class Claims:
             why, owner, expires = (waived[name][k] for k in ("reason", "owner", "expires"))
             good = why.strip() and owner.strip() and re.fullmatch(TIME, expires)
             must(bool(good), "waiver.empty", name)
-            self.found.notes.append(f"waived: {name} {stated.get(name)}, by {owner}: {why}")
+            self.found.notes.append(f"waived: {name} {stated.get(name)}, by {owner} until {expires}: {why}")
             if expires < self.at:
                 self.found.due.append(("waiver.due", name))
 

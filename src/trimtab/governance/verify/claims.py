@@ -49,6 +49,12 @@ class Claims:
         """The statements that release this candidate."""
         return [(i, s) for i, s in self.of("release") if s.subjects == self.candidate]
 
+    @cached_property
+    def policy_waivers(self) -> list[Any]:
+        """The waivers that were written down before the run."""
+        config = json.loads((self.folder / "run.json").read_bytes())["config"]
+        return list(config.get("waivers", ()))
+
     def check(self, *, released: bool = True) -> None:
         """Check everything; with `released` False, as before the release is stated."""
         parts = [self.order, self.stages, self.terms, self.split, self.records, self.verdict, self.reviews]
@@ -127,6 +133,11 @@ class Claims:
                 same, f"{key}.changed", f"{key}.json", "is not the one that the run started with"
             )
 
+        for principle in json.loads((self.folder / "charter.json").read_bytes())["principle"]:
+            for vote in principle.get("dissent", ()):
+                told = f"{vote['disagreed']} of {vote['seen']} in group {vote['group']} disagreed"
+                self.report.notes.append(f"dissent on {principle['id']}: {told}")
+
     def split(self) -> None:
         """The outcomes are of all the cases that were committed to before training, and of no others."""
         must, body = self.report.must, self.of("run-started")[0][1].body["split"]
@@ -202,7 +213,9 @@ class Claims:
             waiver["reason"].strip() and waiver["owner"].strip() and TIME.fullmatch(waiver["expires"])
         )
         must(good, "waiver.empty", gate, "a waiver needs a reason, an owner and an expiry")
-        self.report.notes.append(f"waived: {gate} {outcome}, by {waiver['owner']}: {waiver['reason']}")
+        where = "in its policy" if waiver in self.policy_waivers else "at its release"
+        why = f"by {waiver['owner']} {where}, until {waiver['expires']}: {waiver['reason']}"
+        self.report.notes.append(f"waived: {gate} {outcome}, {why}")
         if waiver["expires"] < self.at:
             self.report.due.append(Finding("waiver.due", gate, f"the waiver ended at {waiver['expires']}"))
 
