@@ -19,6 +19,7 @@ from trimtab.governance.ledger.note import PublicKey
 from trimtab.governance.recall import FILE as RECALLS
 from trimtab.governance.recall import read_recalls, recall
 from trimtab.governance.roles import Role, check_roles, read_roles
+from trimtab.governance.standalone import verify as script
 from trimtab.governance.verify.verify import Outside, verify
 from trimtab.records.read import read_records
 from trimtab.run.directory import RunDirectory
@@ -216,13 +217,13 @@ def test_an_unfinished_run_is_not_released(command: Command, run: Path, tmp_path
 
 def test_keys_are_for_their_owner_only(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no keys yet" in command("keys").err
-    code, out, _ = command("keys", "--new", "zoe")
+    code, out, _ = command("keys", "new", "zoe")
     assert code == 0
     assert out == command("keys").out
     path = key_path("zoe")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert "[key.exists]" in command("keys", "--new", "zoe").err
-    assert "[key.name]" in command("keys", "--new", "../zoe").err
+    assert "[key.exists]" in command("keys", "new", "zoe").err
+    assert "[key.name]" in command("keys", "new", "../zoe").err
     path.chmod(0o644)
     with pytest.raises(ConfigError, match=r"key\.readable"):
         load_key("zoe")
@@ -232,6 +233,142 @@ def test_keys_are_for_their_owner_only(command: Command, monkeypatch: pytest.Mon
     monkeypatch.delenv("TRIMTAB_PASSPHRASE")
     with pytest.raises(ConfigError, match=r"key\.unreadable"):
         load_key("yan")
+
+
+def signed_by(run: Path) -> list[str]:
+    """Return kind and signers of the last entry of a run's ledger."""
+    *_, (_, entry) = open_ledger(run.parent).statements()
+    return [entry.statement.kind, *(k for k, _ in entry.signatures)]
+
+
+def trust_of(folder: Path, *lines: str) -> Path:
+    (folder / "trust").write_text("".join(f"{line}\n" for line in lines))
+    return folder / "trust"
+
+
+@pytest.mark.parametrize("role", ["operator", "ledger"])
+def test_a_key_of_the_ledger_is_replaced_without_losing_what_it_signed(
+    command: Command, run: Path, tmp_path: Path, role: str
+) -> None:
+    old = load_key(role)
+    sign(command, run, "ann")
+    code, out, _ = command("keys", "rotate", role, "--reason", "A year has passed.", "-w", run.parent)
+    assert code == 0
+    assert load_key(role).public.id != old.public.id
+    assert load_key(f"{role}-{old.public.id[:8]}").public.raw == old.public.raw
+    kind, *signers = signed_by(run)
+    assert (kind, signers[-1]) == ("key", load_key(role).public.id)
+    sign(command, run, "ben")
+    assert command("release", run, "-o", tmp_path / "b", *waivers()).code == 0
+    lines = [f"{r} {load_key(n).public}" for r, n in (("operator", "operator"), ("ledger", "ledger"), ("safety", "ann"), ("safety", "ben"))]  # fmt: skip
+    trust = trust_of(tmp_path, *lines)
+    assert verify(tmp_path / "b", Outside(read_trust(trust))).exit_code == 0
+    assert not script.verify(tmp_path / "b", trust).failures
+    # Another workspace still has the old key in force, which is found under its new name, and replaced there too.
+    assert str(old.public.id) not in out
+
+
+def test_a_key_is_replaced_in_every_ledger_where_it_is_in_force(
+    command: Command, finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    one, two = (finished_run(tmp_path / name).parent for name in ("one", "two"))
+    old = load_key("operator")
+    assert command("keys", "rotate", "operator", "--reason", "r", "-w", one).code == 0
+    new = load_key("operator")
+    assert open_ledger(two).operator.public.raw == old.public.raw
+    assert open_ledger(one).operator.public.raw == new.public.raw
+    assert command("keys", "rotate", "operator", "--reason", "r", "-w", two).code == 0
+    assert open_ledger(two).operator.public.raw == new.public.raw == load_key("operator").public.raw
+
+
+def test_a_process_that_holds_an_old_key_appends_nothing(command: Command, run: Path) -> None:
+    from trimtab.governance.ledger.envelope import Statement
+
+    ledger = open_ledger(run.parent)
+    command("keys", "rotate", "operator", "--reason", "r", "-w", run.parent)
+    with pytest.raises(InputError, match=r"ledger\.key-replaced"):
+        ledger.append(Statement("recall", {}, {"kind": "record", "name": "x", "reason": "r"}))
+    assert signed_by(run)[0] == "key"
+
+
+def test_a_reviewer_with_a_new_key_is_one_reviewer(command: Command, run: Path, tmp_path: Path) -> None:
+    sign(command, run, "ann")
+    old = load_key("ann").public
+    assert command("keys", "rotate", "ann", "--reason", "r", "-w", run.parent).code == 0
+    assert signed_by(run) == ["key", old.id, load_key("ann").public.id]
+    sign(command, run, "ann")
+    assert "1 of 2 approvals" in command("release", run, "-o", tmp_path / "b", *waivers()).err
+    assert "safety: 1 of 2 approvals" in command("status", run.parent).out
+    assert "[review.key]" in sign(command, run, f"ann-{old.id[:8]}").err, "the old key signs nothing more"
+    sign(command, run, "ben")
+    assert command("release", run, "-o", tmp_path / "b", *waivers()).code == 0
+    assert not script.verify(tmp_path / "b").failures
+
+
+def test_approvals_of_a_revoked_key_do_not_count_and_rejections_do(
+    command: Command, run: Path, tmp_path: Path
+) -> None:
+    sign(command, run, "ann", "reject")
+    sign(command, run, "ben")
+    ben = load_key("ben").public
+    code, out, err = command("keys", "revoke", ben.id[:12], "--reason", "Stolen.", "-w", run.parent)
+    assert code == 0
+    assert "is revoked" in out
+    assert str(run.parent / RECALLS) in err
+    assert "[review.key]" in sign(command, run, "ben").err
+    assert "safety: 0 of 2 approvals" in command("status", run.parent).out
+    command("keys", "revoke", "ann", "--reason", "Stolen.", "-w", run.parent)
+    ended = command("release", run, "-o", tmp_path / "b", *waivers())
+    assert "[review.rejected]" in ended.err
+    assert "0 of 2 approvals" in ended.err
+
+
+def test_a_key_that_is_revoked_after_the_release_is_told_by_the_recall_file(
+    command: Command, run: Path, tmp_path: Path
+) -> None:
+    sign(command, run, "ann")
+    sign(command, run, "ben")
+    assert command("release", run, "-o", tmp_path / "b", *waivers()).code == 0
+    command("keys", "revoke", "ann", "--reason", "Stolen.", "-w", run.parent)
+    recalls = run.parent / RECALLS
+    report = verify(tmp_path / "b", Outside(recalls=read_recalls(recalls)))
+    assert report.codes == {"key.revoked"}
+    assert "which is revoked: Stolen." in report.failures[0].message
+    found = script.verify(tmp_path / "b", recalls=recalls)
+    assert [code for code, _ in found.failures] == ["key.revoked"]
+    assert not script.verify(tmp_path / "b").failures
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["rotate", "operator", "--reason", " "], "keys.reason"),
+        (["rotate", "zoe", "--reason", "r"], "keys.not-held"),
+        (["rotate", "nobody", "--reason", "r"], "key.missing"),
+        (["revoke", "zoe", "--reason", "r"], "keys.unknown"),
+        (["revoke", "operator", "--reason", "r"], "keys.unknown"),
+        (["revoke", "ann", "--reason", ""], "keys.reason"),
+    ],
+)
+def test_a_change_of_keys_that_means_nothing_is_refused(
+    command: Command, run: Path, arguments: list[str], code: str
+) -> None:
+    new_key("zoe")
+    before = list(open_ledger(run.parent).statements())
+    ended = command("keys", *arguments, "-w", run.parent)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"[{code}]" in ended.err
+    assert list(open_ledger(run.parent).statements()) == before
+
+
+def test_a_key_that_is_gone_holds_no_role_of_a_new_run(
+    command: Command, run: Path, finished_run: FinishedRun
+) -> None:
+    gone = str(load_key("ann").public)
+    command("keys", "revoke", "ann", "--reason", "r", "-w", run.parent)
+    with pytest.raises(ConfigError, match=r"roles\.key-gone"):
+        finished_run(run.parent, (Role(name="safety", keys=(gone,)),))
+    assert "[keys.no-ledger]" in command("keys", "rotate", "operator", "--reason", "r", "-w", run).err
 
 
 def test_a_ledger_takes_no_other_users_entries(
@@ -343,6 +480,8 @@ def test_what_descends_from_a_recalled_thing_is_named(command: Command, trial: P
     assert found.codes == {"recalled"}
     assert found.exit_code == 1
     assert any("recalls: known up to entry" in note for note in verify(trial).notes)
+    found_by_script = script.verify(trial, recalls=workspace / RECALLS)
+    assert {code for code, _ in found_by_script.failures} == {"recalled"}
     code, out, _ = command("verify", trial, "--recalls", workspace / RECALLS)
     assert code == 1
     assert "is recalled: It quotes a person." in out
@@ -357,6 +496,8 @@ def test_a_recall_by_somebody_else_is_named(
     body = {"kind": "record", "name": "x", "reason": "r", "time": "2026-01-31T00:00:00Z"}
     entry = seal(Statement("recall", {}, body), [new_key("eve")])
     assert verify(trial, Outside(recalls=[open_entry(entry, "here")])).codes == {"recalls.signer"}
+    (tmp_path / "r").write_bytes(entry + b"\n")
+    assert [code for code, _ in script.verify(trial, recalls=tmp_path / "r").failures] == ["recalls.signer"]
 
 
 @pytest.mark.parametrize(
@@ -382,6 +523,8 @@ def test_a_recall_file_that_is_none_is_refused(tmp_path: Path, data: bytes) -> N
     (tmp_path / "r").write_bytes(data)
     with pytest.raises(InputError):
         read_recalls(tmp_path / "r")
+    with pytest.raises(ValueError, match=r"entry\.|not recalls"):
+        script.read_recalls(tmp_path / "r")
     with pytest.raises(InputError, match=r"recalls\.unreadable"):
         read_recalls(tmp_path / "none")
 

@@ -167,7 +167,7 @@ def test_measurements_that_come_out_alike_are_a_level(
     code, out, _ = command("verify", bundle, "--rerun", 500, "--nonce", "mine")
     assert code == 3
     assert "re-run: 76 measurements, nonce mine: 0.0% [0.0%, " in out
-    assert "re-run, pair: 0 of 16 differ; at most 0.0000 nats per token apart; tolerance 0.1" in out
+    assert "re-run, pair: 0 of 16 differ; at most 0.0000 nats per token apart; tolerance 0.01" in out
     assert "re-run, attack: 0 of 12 differ; 10 word for word; tolerance: the same label and value" in out
     assert out.endswith("\nrecomputed, re-run: holds, self-consistent, signer not authenticated\n")
 

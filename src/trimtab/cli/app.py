@@ -31,7 +31,7 @@ COMMANDS = {
         "Walk from a record, adapter, system or release to what it comes from and what came of it.",
     ),
     "recall": ("recall", "State that something must not be used, and name everything that descends from it."),
-    "keys": ("keys", "List your keys, or make one."),
+    "keys": ("keys", "List your keys, make one, replace or revoke one."),
     "ask": ("ask", "Put one prompt to a model or the system of a run."),
     "doctor": ("doctor", "Say what is installed, what is missing, and how to get it."),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -69,6 +70,23 @@ def load_key(name: str, *, make: bool = False) -> SecretKey:
         fix = f"chmod 600 {path}"
         raise ConfigError(Problem("key.readable", str(path), "others may read this key", fix))
     return _named(name, _parse(path))
+
+
+def find_key(key_id: str) -> SecretKey | None:
+    """Return the key of this user with an id, under whatever name; None where there is none that can be opened."""
+    for path in sorted((config_folder() / "keys").glob("*.pem")):
+        with contextlib.suppress(ConfigError):
+            key = load_key(path.stem)
+            if key.public.id == key_id:
+                return key
+    return None
+
+
+def retire_key(name: str, new: str) -> None:
+    """Give the key `new` the name of another, which is kept under its name and the beginning of its id."""
+    old = load_key(name)
+    key_path(name).rename(key_path(f"{name}-{old.public.id[:8]}"))
+    key_path(new).rename(key_path(name))
 
 
 def _parse(path: Path) -> Ed25519PrivateKey:

@@ -36,8 +36,11 @@ from trimtab.suites.case import Case
 
 ALLOWED = 0.1
 """The share of measurements that may differ: other batches and devices change some greedy answers."""
-NATS = 0.1
-"""Per token of a text, in which a log-likelihood may differ; answers must get the same label, or mention alike."""
+NATS = 0.01
+"""Per token, by which a log-likelihood may differ; answers must get the same label and value.
+
+Between batches of one processor it differed by 0.000002 at most (embedded model, 14 cases).
+"""
 SPLIT = "evidence/test-split.jsonl"
 BEFORE, GUARD_ALONE = "stages/01_before/outcomes.jsonl", "stages/06_after/guard_alone.jsonl"
 WITHOUT_GUARD, REATTACK = "stages/06_after/without_guard.jsonl", "stages/07_reattack/outcomes.jsonl"

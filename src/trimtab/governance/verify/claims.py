@@ -221,14 +221,18 @@ class Claims:
 
     def reviews(self) -> None:
         """Each role has its quorum of approvals of this candidate; nobody's last word is a rejection."""
-        latest: dict[tuple[str, str], Statement] = {}
+        latest: dict[tuple[str, str], tuple[str, Any]] = {}
         for index, statement in self.of("review"):
             if statement.subjects == self.candidate and (not self.released or index < self.released[0][0]):
                 self._seen(index, statement.body["seen"])
                 signer = self.log.entries[index].signatures[0][0]
-                latest[statement.body["role"], signer] = statement
+                latest[statement.body["role"], self.log.ring.holder(signer)] = (signer, statement.body)
         for role in self.of("roles")[0][1].body["roles"]:
-            self._quorum(role, [s.body for (name, _), s in latest.items() if name == role["name"]])
+            own = [found for (name, _), found in latest.items() if name == role["name"]]
+            revoked = [body for signer, body in own if signer in self.log.ring.revoked]
+            self.report.notes += [f"of a revoked key: {b['decision']} by {role['name']}" for b in revoked]
+            counted = [b for _, b in own if b not in revoked or b["decision"] != "approve"]
+            self._quorum(role, counted)
 
     def _seen(self, index: int, seen: dict[str, Any]) -> None:
         size = seen["size"]
