@@ -574,3 +574,108 @@ def test_a_run_without_records_of_a_mechanism_is_released(
     run = finished_run(tmp_path / "runs", (), empty)
     assert command("release", run, "-o", tmp_path / "b", "--demo").code == 0
     assert (tmp_path / "b/records/bias.jsonl").read_bytes() == b""
+
+
+# --- The card in a README that is there -------------------------------------------------------------------------
+
+
+THEIRS = """---
+license: mit
+language: [de]
+tags:
+  - mine
+  - 'synthetic'
+---
+
+# My data
+
+Words of mine, 3 of 5.
+"""
+
+
+def test_a_card_is_merged_and_nothing_of_the_readers_is_lost(
+    command: Command, trial: Path, tmp_path: Path
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(THEIRS)
+    code, _, err = command("card", trial, readme)
+    assert code == 0
+    assert "language in its metadata is yours" in err
+    text = readme.read_text()
+    for line in THEIRS.splitlines():
+        assert line in text
+    assert (
+        text.index("- 'synthetic'")
+        < text.index("  - trimtab\n")
+        < text.index("configs:")
+        < text.index("# My data")
+    )
+    assert text.count("synthetic'") == 1
+    assert "\n## Synthetic training records of a trimtab run\n" in text
+    assert command("card", trial, readme).code == 0
+    assert readme.read_text() == text, "merged again, it is the same"
+    assert command("card", trial, readme, "--check").code == 0
+    readme.write_text(text.replace("Words of mine, 3 of 5.", "Other words.\n\nMore."))
+    assert command("card", trial, readme, "--check").code == 0
+    changed = text.replace("| adversarial | 3 |", "| adversarial | 4 |")
+    readme.write_text(changed)
+    number = next(i for i, line in enumerate(changed.splitlines(), 1) if line.startswith("| adversarial | 4"))
+    code, out, _ = command("card", trial, readme, "--check")
+    assert code == 1
+    assert f"line {number} does not follow from the bundle [card.differs]" in out
+    assert command("card", trial, readme).code == 0
+    assert readme.read_text() == text
+
+
+def test_a_card_is_merged_into_no_file_and_into_one_of_windows(
+    command: Command, trial: Path, tmp_path: Path
+) -> None:
+    readme = tmp_path / "new.md"
+    assert command("card", trial, readme).code == 0
+    assert readme.read_text().startswith("---\nlanguage: [en]\n")
+    assert command("card", trial, readme, "--check").code == 0
+    readme.write_bytes(b"# Title\r\n\r\nText.\r\n")
+    assert command("card", trial, readme).code == 0
+    data = readme.read_bytes()
+    assert b"Text.\r\n" in data
+    assert data.count(b"\n") == data.count(b"\r\n")
+    assert command("card", trial, readme, "--check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("theirs", "tags"),
+    [
+        ("tags: [mine]\n", "tags: [mine, synthetic, trimtab]\n"),
+        ("tags: []\n", "tags: [synthetic, trimtab]\n"),
+        ("tags: one\n", "tags: one\n"),
+    ],
+)
+def test_tags_are_added_in_the_form_that_is_there(theirs: str, tags: str) -> None:
+    from trimtab.governance.exports.merge import merge
+
+    card = "---\ntags:\n- synthetic\n- trimtab\n---\n\n# Card\n"
+    assert tags in merge(f"---\n{theirs}---\n", card, "here").text
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b"---\nlicense: mit\n", "card.metadata"),
+        (b"<!-- trimtab: end -->", "card.marks"),
+        (b"\xff", "card.unreadable"),
+    ],
+)
+def test_a_readme_that_cannot_take_a_card_stays_as_it_is(
+    command: Command, trial: Path, tmp_path: Path, text: bytes, code: str
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_bytes(text)
+    ended = command("card", trial, readme)
+    assert (ended.code, f"[{code}]" in ended.err) == (2, True)
+    assert readme.read_bytes() == text
+    assert "[card.unreadable]" in command("card", trial, tmp_path / "none", "--check").err
+    readme.write_text("Mine.")
+    assert "holds no card [card.differs]" in command("card", trial, readme, "--check").out
+    (trial / "README.md").unlink()
+    assert command("card", trial, readme).code == 1
+    assert readme.read_text() == "Mine."

@@ -25,6 +25,7 @@ COMMANDS = {
     "review": ("review", "Sign your decision on a run's release candidate."),
     "release": ("release", "Write a bundle that can be verified offline."),
     "verify": ("verify", "Check a bundle: files, ledger, signatures, quorum, every figure."),
+    "card": ("card", "Merge a bundle's dataset card into a README that is there already."),
     "status": ("status", "Say what a workspace waits for: reviews, releases, what is due."),
     "trace": (
         "trace",
