@@ -46,6 +46,7 @@ def test_make(tmp_path: Path, finished_run: FinishedRun, monkeypatch: pytest.Mon
         run,
         tmp_path / "bundle",
         [Waiver(g, "a fake model", "the tests", "2036-01-01T00:00:00Z") for g in gates],
+        sign=False,
     )
     shutil.copytree(tmp_path / "bundle", target / "bundle")
     (target / "checkpoint").write_bytes(kept)

@@ -73,3 +73,16 @@ def revoke(
     tell(f"entry {state(workspace, key, reason)}: {key} is revoked")
     say(f"hand on {workspace / FILE}: bundles that were released before say so with verify --recalls")
     say(f"next: trimtab status {workspace}")
+
+
+@keys.command()
+def bundle() -> None:
+    """Print the public key on P-256 that signs your bundles, in the form that model-signing reads.
+
+    Example: `trimtab keys bundle > bundle.pub`
+    """
+    from trimtab.cli.output import say, tell
+    from trimtab.governance.model_signature import public_key
+
+    tell(public_key().rstrip())
+    say("next: model_signing verify key BUNDLE --signature BUNDLE/model.sig --public_key bundle.pub")

@@ -30,11 +30,14 @@ def release(
     Example: `trimtab release runs/RUN -o bundle --demo`
     """
     from trimtab.cli.output import say, tell
+    from trimtab.governance.model_signature import HINT, can_sign
     from trimtab.governance.release import release as write
 
     report = write(run, output, [_waiver(text) for text in waive], demo=demo)
     for note in report.notes:
         tell(note)
+    if not can_sign():
+        say(f"not signed with model-signing, which is not installed: {HINT}")
     if demo:
         tell("a trial: the bundle says that nobody reviewed it")
     tell(f"released {output}: {report.level}, {report.result}")

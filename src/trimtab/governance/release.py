@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import ConfigError, InputError, Problem
+from trimtab.governance import model_signature
 from trimtab.governance.candidate import build_candidate
 from trimtab.governance.keys import load_key
 from trimtab.governance.ledger.envelope import Statement
@@ -33,10 +34,13 @@ FIX = {
 }
 
 
-def release(run: Path, bundle: Path, waivers: Sequence[Waiver] = (), *, demo: bool = False) -> Report:
+def release(
+    run: Path, bundle: Path, waivers: Sequence[Waiver] = (), *, demo: bool = False, sign: bool = True
+) -> Report:
     """Write the bundle of a run and return what verifying it gave; `waivers` are on top of those of its policy.
 
-    Raises InputError where something keeps it from being released, with every reason; no release is stated then.
+    It is signed with model-signing too, where that is installed and `sign` is not False. Raises InputError where
+    something keeps it from being released, with every reason; no release is stated then.
     """
     ledger = open_ledger(run.parent)
     with _whole(bundle) as folder:
@@ -54,8 +58,13 @@ def release(run: Path, bundle: Path, waivers: Sequence[Waiver] = (), *, demo: bo
         _refuse(before, [g for g in failed if g not in given], bundle)
         rows = [w.to_json() for w in given.values()]
         body = {"demo": demo, "run": run.name, "waivers": rows}
+        sign = sign and model_signature.can_sign()
+        if sign:
+            ledger.append(model_signature.key_statement(run.name))
         ledger.append(Statement("release", {MANIFEST: candidate}, body))
         copy_ledger(ledger, folder / LEDGER)
+        if sign:
+            model_signature.sign(folder)
         report = verify(folder)
         _refuse(report, [], bundle)
     return report
@@ -116,8 +125,9 @@ def _whole(bundle: Path) -> Iterator[Path]:
     if bundle.exists():
         fix = "Name a folder that is not there yet."
         raise InputError(Problem("release.exists", str(bundle), "is there already", fix))
-    folder = bundle.with_name(f".{bundle.name}.part")
-    shutil.rmtree(folder, ignore_errors=True)
+    part = bundle.with_name(f".{bundle.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    folder = part / bundle.name  # model-signing takes this name for the model's
     try:
         folder.mkdir(parents=True)
         yield folder
@@ -126,4 +136,4 @@ def _whole(bundle: Path) -> Iterator[Path]:
         fix = "Choose another -o, or free space."
         raise InputError(Problem("release.refused", str(bundle), str(error), fix)) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)

@@ -41,6 +41,7 @@ FIELDS: Mapping[str, Mapping[str, type]] = {
     },
     "release": {"demo": bool, "run": str, "waivers": list},
     "recall": {"kind": str, "name": str, "reason": str},
+    "bundle-key": {"key": str, "run": str},
     "revocation": {"key": str, "reason": str},
     "key": {"new": str, "old": str, "reason": str, "role": str},
 }  # fmt: skip

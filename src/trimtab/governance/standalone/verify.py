@@ -30,7 +30,7 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 NAME = r"[A-Za-z0-9._/-]{1,100}"
 NOTE = r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:— [^\n]+\n)+)"
 PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
-PATH = rf"(?!bundle\.json$|ledger/){PART}(?:/{PART})*"
+PATH = rf"(?!bundle\.json$|model\.sig$|ledger/){PART}(?:/{PART})*"
 # What each kind of statement says besides its time: texts, objects {}, lists [] and truth values ?.
 SCHEMA = """
 ledger-opened ledger operator origin
@@ -47,6 +47,7 @@ release demo? run waivers[]
 recall kind name reason
 key new old reason role
 revocation key reason
+bundle-key key run
 """
 TYPES = {"": str, "{}": dict, "[]": list, "?": bool}
 WORDS = [re.findall(r"([a-z-]+)(\W*)(?: |$)", row) for row in SCHEMA.split("\n") if row]
@@ -197,8 +198,7 @@ class Note:
             signature = unbase(text)
             need(re.fullmatch(NAME, name) and len(signature) == 68 and not any(more), "not a signature")
             self.lines.append((name, signature[:4], signature[4:]))
-        once = len({line[:2] for line in self.lines}) == len(self.lines)
-        need(len(self.root) == 32 and once, "not a checkpoint")
+        need(len(self.root) == 32 and len({n[:2] for n in self.lines}) == len(self.lines), "not a checkpoint")
 
     def signed_by(self, key: Key) -> bool:
         """Whether this key signed it."""
@@ -337,7 +337,7 @@ def read_manifest(folder: Path, found: Found) -> dict[str, Any] | None:
 
 def check_files(folder: Path, files: dict[str, Any], ledger: set[str], found: Found) -> None:
     """Compare what is there with what the manifest and the ledger say."""
-    expected = {*files, "bundle.json", *(f"ledger/{n}" for n in ledger)}
+    expected = {*files, "bundle.json", "model.sig", *(f"ledger/{n}" for n in ledger)}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
@@ -438,7 +438,7 @@ class Claims:
         self.log, self.found, self.at = log, log.found, at
         self.subjects = {"bundle.json": hashlib.sha256((folder / "bundle.json").read_bytes()).hexdigest()}
         self.own = [(i, e) for i, e in enumerate(log.entries) if e.body.get("run") == self.run]
-        self.released = [(i, e) for i, e in self.of("release") if e.subjects == self.subjects]
+        self.released = [(i, e) for i, e in self.of("release") if e.subjects == self.subjects][-1:]
 
     def of(self, kind: str) -> list[tuple[int, Entry]]:
         """Return index and entry of one kind."""
@@ -454,17 +454,19 @@ class Claims:
 
     def order(self) -> None:
         """The run states its terms once and first; roles come before training."""
-        must, started = self.found.must, self.of("run-started")
+        must, started, roles = self.found.must, self.of("run-started"), self.of("roles")
         if must(len(started) == 1, "run.not-started", self.run):
             must(self.own[0][0] == started[0][0], "run.order", self.run)
-        indices, roles = [i for i, _ in self.of("training")], self.of("roles")
+        indices = [i for i, _ in self.of("training")]
         if must(len(roles) == 1, "roles.missing", self.run):
             index, entry = roles[0]
             must(entry.body["demo"] == self.demo, "release.demo", self.run)
             must(self.demo or not indices or index < indices[0], "roles.late", f"entry {index}")
-            keys = [Key(k).raw for role in entry.body["roles"] for k in role["keys"]]
-            keys += [k.raw for k in self.log.keys.values()]
+            keys = [k.raw for k in self.log.keys.values()]
+            keys += [Key(k).raw for role in entry.body["roles"] for k in role["keys"]]
             must(len(set(keys)) == len(keys), "roles.key-twice", f"entry {index}")
+        if self.of("bundle-key"):
+            must((self.folder / "model.sig").is_file(), "model-signature.missing", "model.sig")
         if must(len(self.released) == 1, "release.missing", self.run):
             must(self.released[0][1].body["demo"] == self.demo, "release.demo", self.run)
 
@@ -550,7 +552,7 @@ class Claims:
                 self.found.due.append(("waiver.due", name))
 
     def reviews(self) -> None:
-        """Each role has its quorum of approvals of this candidate; nobody's last word is a rejection."""
+        """Each role has its quorum of approvals, none by a revoked key; nobody's last word is a rejection."""
         must = self.found.must
         latest: dict[tuple[str, str], Entry] = {}
         end = self.released[0][0] if self.released else len(self.log.entries)
@@ -562,7 +564,6 @@ class Claims:
             latest[entry.body["role"], self.log.person.get(signer, signer)] = entry
         for role in self.of("roles")[0][1].body["roles"]:
             given = [(e.body, e.signatures[0][0]) for (name, _), e in latest.items() if name == role["name"]]
-            # Approvals of a revoked key do not count, its rejections do.
             given = [(b, k) for b, k in given if k not in self.log.revoked or b["decision"] != "approve"]
             decisions = [b["decision"] for b, _ in given]
             must("reject" not in decisions, "review.rejected", role["name"])
@@ -689,9 +690,8 @@ def main() -> int:
         print(f"evidence: {len(found.failures)} failures")
         return 1
     signer = "signers as trusted" if a.trust else "self-consistent, signer not authenticated"
-    print(f"evidence: {'due' if found.due else 'holds'}; {signer}; figures were not recomputed")
-    if not a.known_checkpoint:
-        print("roll back and fork: not checked, for want of --known-checkpoint")
+    fork = "" if a.known_checkpoint else "; roll back and fork not checked, for want of --known-checkpoint"
+    print(f"evidence: {'due' if found.due else 'holds'}; {signer}; figures were not recomputed{fork}")
     return 3 if found.due or not a.trust else 0
 
 

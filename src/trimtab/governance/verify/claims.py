@@ -46,8 +46,14 @@ class Claims:
 
     @cached_property
     def released(self) -> list[tuple[int, Statement]]:
-        """The statements that release this candidate."""
-        return [(i, s) for i, s in self.of("release") if s.subjects == self.candidate]
+        """The last statement that releases this candidate: released again, it has the waivers of then."""
+        return [(i, s) for i, s in self.of("release") if s.subjects == self.candidate][-1:]
+
+    @property
+    def bundle_key(self) -> str | None:
+        """The key on P-256 that signs the whole bundle; None where it is not signed so."""
+        stated = [s.body["key"] for _, s in self.of("bundle-key")]
+        return str(stated[-1]) if stated else None
 
     @cached_property
     def policy_waivers(self) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from trimtab import __version__
 from trimtab.errors import ConfigError, InputError, Problem
+from trimtab.governance import model_signature
 from trimtab.governance.exports.documents import documents
 from trimtab.governance.figures import figures_and_verdicts
 from trimtab.governance.keys import Trust
@@ -68,10 +69,13 @@ def verify(folder: Path, outside: Outside | None = None, *, released: bool = Tru
     log = check_log(ledger[0], ledger[1], report) if ledger else None
     if manifest is None or log is None:
         return report
-    Claims(folder, manifest, log, report, outside.at or now()).check(released=released)
+    claims = Claims(folder, manifest, log, report, outside.at or now())
+    claims.check(released=released)
     if not report.failures:
         _check_figures(folder, report)
         _check_documents(folder, manifest.demo, report)
+        if released:
+            model_signature.check(folder, claims.bundle_key, report)
     if outside.trust:
         _check_trust(log, outside.trust, manifest.run, report)
     _check_known(log, outside.known, manifest.run, report)
