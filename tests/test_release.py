@@ -371,6 +371,20 @@ def test_a_key_that_is_gone_holds_no_role_of_a_new_run(
     assert "[keys.no-ledger]" in command("keys", "rotate", "operator", "--reason", "r", "-w", run).err
 
 
+def test_a_second_that_passes_while_a_ledger_opens_is_no_clock_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trimtab.governance.ledger import ledger as module
+    from trimtab.governance.ledger.envelope import Statement
+
+    seconds = iter(range(10, 60))
+    monkeypatch.setattr(module, "now", lambda: f"2026-01-31T00:00:{next(seconds)}Z")
+    ledger = open_ledger(tmp_path)
+    ledger.append(Statement("recall", {}, {"kind": "record", "name": "x", "reason": "r"}))
+    times = [e.statement.body["time"] for _, e in ledger.statements()]
+    assert times == sorted(times)
+
+
 def test_a_ledger_takes_no_other_users_entries(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,12 @@ def verify(
     known_checkpoint: Path | None = typer.Option(
         None, "--known-checkpoint", help="A copy of this ledger's checkpoint that you kept."
     ),
+    timestamp: Path | None = typer.Option(
+        None, help="An RFC 3161 response on the file of --known-checkpoint; needs --authority."
+    ),
+    authority: Path | None = typer.Option(
+        None, help="The root certificate, as PEM, of who made --timestamp."
+    ),
     recalls: Path | None = typer.Option(
         None, help="Recalls that you know of: a file that `trimtab recall` wrote."
     ),
@@ -52,13 +58,21 @@ def verify(
     from trimtab.governance.verify.rejudge import rejudge as judge_again
     from trimtab.governance.verify.verify import Outside, read_known
     from trimtab.governance.verify.verify import verify as check
+    from trimtab.governance.verify.witnesses import read_timestamp
 
     if at and not TIME.fullmatch(at):
         fix = "Write it as 2026-01-31T00:00:00Z."
         raise ConfigError(Problem("verify.time", f"--at {at}", "is not a time", fix))
     known = read_known(known_checkpoint) if known_checkpoint else None
     recalled = read_recalls(recalls) if recalls else None
-    report = check(bundle, Outside(read_trust(trust) if trust else None, known, at, recalled))
+    stamped = ""
+    if timestamp:
+        if not (authority and known_checkpoint):
+            fix = "Name the file that it is on, and the authority's root certificate."
+            what = "needs --known-checkpoint and --authority"
+            raise ConfigError(Problem("verify.timestamp", "--timestamp", what, fix))
+        stamped = read_timestamp(timestamp, authority, known_checkpoint)
+    report = check(bundle, Outside(read_trust(trust) if trust else None, known, at, recalled, stamped))
     if rejudge:
         judge_again(bundle, report)
     if rerun:

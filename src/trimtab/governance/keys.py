@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.errors import ConfigError, Problem
+from trimtab.governance.ledger.cosignature import Witness, parse_witness
 from trimtab.governance.ledger.note import PublicKey, SecretKey, parse_key
 from trimtab.records.write import write_bytes
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-OPERATOR, LEDGER = "operator", "ledger"
+OPERATOR, LEDGER, WITNESS = "operator", "ledger", "witness"
 PASSPHRASE = "TRIMTAB_PASSPHRASE"
 
 
@@ -121,9 +122,10 @@ def known_keys() -> list[SecretKey]:
 
 @dataclass(frozen=True)
 class Trust:
-    """Which key the auditor trusts in which role."""
+    """Which key the auditor trusts in which role, and which witnesses."""
 
     roles: Mapping[str, tuple[PublicKey, ...]]
+    witnesses: tuple[Witness, ...] = ()
 
     def has(self, role: str, key: PublicKey) -> bool:
         """Whether the key, under any name, is trusted in the role."""
@@ -135,7 +137,10 @@ class Trust:
 
 
 def read_trust(path: Path) -> Trust:
-    """Read a file of lines `ROLE KEY`; raises ConfigError with all its problems, such as a key in two roles."""
+    """Read a file of lines `ROLE KEY`; raises ConfigError with all its problems, such as a key in two roles.
+
+    The role `witness` has keys of its own kind (C2SP tlog-cosignature).
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -143,6 +148,7 @@ def read_trust(path: Path) -> Trust:
         raise ConfigError(Problem("trust.unreadable", str(path), str(error), fix)) from error
     roles: dict[str, list[PublicKey]] = {}
     held: dict[bytes, str] = {}
+    witnesses: list[Witness] = []
     problems = []
     for number, line in enumerate(lines, start=1):
         place, words = f"{path}, line {number}", line.split()
@@ -150,6 +156,9 @@ def read_trust(path: Path) -> Trust:
             continue
         if len(words) != 2:
             problems.append(Problem("trust.line", place, "is not ROLE KEY", "Write a role and a key."))
+            continue
+        if words[0] == WITNESS:
+            witnesses.append(parse_witness(words[1], place))
             continue
         key = parse_key(words[1], place)
         if held.setdefault(key.raw, words[0]) != words[0] or key in roles.get(words[0], []):
@@ -161,4 +170,4 @@ def read_trust(path: Path) -> Trust:
         problems.append(Problem("trust.empty", str(path), "holds no key", "Write lines: ROLE KEY"))
     if problems:
         raise ConfigError(problems)
-    return Trust({role: tuple(keys) for role, keys in roles.items()})
+    return Trust({role: tuple(keys) for role, keys in roles.items()}, tuple(witnesses))

@@ -13,7 +13,7 @@ from trimtab.governance.ledger.envelope import Statement
 from trimtab.governance.ledger.note import PublicKey, parse_key
 from trimtab.records.toml import parse_toml
 
-_OWN = ("operator", "ledger")
+_OWN = ("operator", "ledger", "witness")
 
 
 def _key(text: str) -> str:

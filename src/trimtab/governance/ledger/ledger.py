@@ -60,8 +60,9 @@ class Ledger:
                 found.append(index)
                 return []
             last = known[-1].statement.body["time"] if known else ""
-            stamped = replace(statement, body={**statement.body, "time": max(now(), last)})
-            opening = [] if head.size else [self._opening(head.origin)]
+            time = max(now(), last)  # one time for both: a second may pass between them
+            stamped = replace(statement, body={**statement.body, "time": time})
+            opening = [] if head.size else [self._opening(head.origin, time)]
             return [*opening, seal(stamped, signers or (self.operator,))]
 
         indices = self.log.append(make, self.notary, origin=f"trimtab/{secrets.token_hex(8)}")
@@ -78,9 +79,9 @@ class Ledger:
         entries = self.log.unlocked_entries(first)
         return [open_entry(data, f"{self.folder}, entry {i}") for i, data in enumerate(entries, start=first)]
 
-    def _opening(self, origin: str) -> bytes:
+    def _opening(self, origin: str, time: str) -> bytes:
         named = PublicKey(origin, self.notary.public.raw)
-        body = {"ledger": str(named), "operator": str(self.operator.public), "origin": origin, "time": now()}
+        body = {"ledger": str(named), "operator": str(self.operator.public), "origin": origin, "time": time}
         return seal(Statement("ledger-opened", {}, body), (self.operator,))
 
 

@@ -196,7 +196,7 @@ class Note:
         for line in m[4][:-1].split("\n"):
             _, name, text, *more = [*line.split(" "), "", ""]
             signature = unbase(text)
-            need(re.fullmatch(NAME, name) and len(signature) == 68 and not any(more), "not a signature")
+            need(re.fullmatch(NAME, name) and len(signature) in (68, 76) and not any(more), "not a signature")
             self.lines.append((name, signature[:4], signature[4:]))
         need(len(self.root) == 32 and len({n[:2] for n in self.lines}) == len(self.lines), "not a checkpoint")
 
@@ -592,7 +592,7 @@ def identity(row: dict[str, Any]) -> tuple[str, str]:
 def read_trust(path: Path) -> list[tuple[str, Key]]:
     """Read lines ROLE KEY; ValueError where a key is there twice."""
     rows = [line.split() for line in path.read_text("utf-8").splitlines()]
-    found = [(row[0], Key(row[1])) for row in rows if row and not row[0].startswith("#")]
+    found = [(row[0], Key(row[1])) for row in rows if row and row[0][0] != "#" and row[0] != "witness"]
     need(found and len({k.raw for _, k in found}) == len(found), "no key, or one twice")
     return found
 
