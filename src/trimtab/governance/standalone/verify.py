@@ -193,10 +193,11 @@ class Note:
         self.origin, self.size, self.root = m[1], int(m[2]), unbase(m[3])
         self.text = f"{m[1]}\n{m[2]}\n{m[3]}\n".encode()
         self.lines = []
-        for line in m[4][:-1].split("\n"):
-            _, name, text, *more = [*line.split(" "), "", ""]
-            signature = unbase(text)
-            need(re.fullmatch(NAME, name) and len(signature) in (68, 76) and not any(more), "not a signature")
+        for _, name, *rest in [line.split(" ") for line in str(m[4])[:-1].split("\n")]:
+            signature = unbase("".join(rest[:1]))
+            need(
+                re.fullmatch(NAME, name) and len(signature) in (68, 76) and len(rest) == 1, "not a signature"
+            )
             self.lines.append((name, signature[:4], signature[4:]))
         need(len(self.root) == 32 and len({n[:2] for n in self.lines}) == len(self.lines), "not a checkpoint")
 
@@ -311,7 +312,7 @@ def read_ledger(folder: Path, found: Found) -> tuple[Note, list[bytes], set[str]
 def cut(path: Path) -> list[bytes] | None:
     """Read a tile of entries, each after its length in two bytes; None for what is none."""
     data = path.read_bytes() if path.is_file() else b"?"
-    entries, at = [], 0
+    entries, at = list[bytes](), 0
     while at < len(data):
         end = at + 2 + int.from_bytes(data[at : at + 2], "big")
         if end > len(data) or at + 2 > len(data):
@@ -575,9 +576,8 @@ class Claims:
 
 def salted(rows: list[dict[str, Any]]) -> str:
     """Root over rows with their salts."""
-    bare = [{k: v for k, v in row.items() if k != "salt"} for row in rows]
-    pairs = zip(rows, bare, strict=True)
-    return tree([leaf(bytes.fromhex(row["salt"]) + written(content)) for row, content in pairs]).hex()
+    copies = [dict(row) for row in rows]
+    return tree([leaf(bytes.fromhex(row.pop("salt")) + written(row)) for row in copies]).hex()
 
 
 def identity(row: dict[str, Any]) -> tuple[str, str]:
