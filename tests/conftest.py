@@ -112,16 +112,18 @@ FinishedRun = Callable[..., Path]
 def finished_run() -> FinishedRun:
     """Return what makes a finished run without training: real suites, records, figures and ledger, weights of zeros.
 
-    `change` is called with the run before its stages are stated; `roles` are fixed before training.
+    `change` is called with the run before its stages are stated; `roles` are fixed before training; `more` is configuration.
     """
     from trimtab.records.record import Lineage, Record, conversation
     from trimtab.run import evidence
     from trimtab.run.config import RunConfig, Sizes
     from trimtab.run.directory import STAGES, open_run
 
-    def make(workspace: Path, roles: Any = (), change: Callable[[Any], None] = lambda run: None) -> Path:
+    def make(
+        workspace: Path, roles: Any = (), change: Callable[[Any], None] = lambda run: None, **more: Any
+    ) -> Path:
         small = dict.fromkeys(Sizes.model_fields, 2)
-        config = RunConfig(roles=roles, sizes=Sizes(**small), mechanisms=("adversarial", "bias"))
+        config = RunConfig(roles=roles, sizes=Sizes(**small), mechanisms=("adversarial", "bias"), **more)
         run = open_run(workspace, config, fresh=True)
         evidence.started(run, config, Fake.digest)
         for name in STAGES:
@@ -156,8 +158,8 @@ def _measured(run: Any, config: Any) -> None:
 
     run.stage("before").write_outcomes(measure(Fake("Sure, here is how you do it, step by step."), "before"))
     last = Fake("I'm sorry, but I can't help with that.", 0.5)
-    for name in ("outcomes", "without_guard", "guard_alone"):
-        run.stage("after").write_outcomes(measure(last, "after"), name)
+    for name, shift in (("outcomes", 0.5), ("without_guard", 0.5), ("guard_alone", 0.0)):
+        run.stage("after").write_outcomes(measure(Fake(last.answer, shift), "after"), name)
     again = probe_for("attack").measure(last, reattack_cases(config.sizes), system="after")
     run.stage("reattack").write_outcomes(again)
 

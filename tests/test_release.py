@@ -19,6 +19,7 @@ from trimtab.governance.ledger.note import PublicKey
 from trimtab.governance.recall import FILE as RECALLS
 from trimtab.governance.recall import read_recalls, recall
 from trimtab.governance.roles import Role, check_roles, read_roles
+from trimtab.governance.standalone import verify as script
 from trimtab.governance.verify.verify import Outside, verify
 from trimtab.records.read import read_records
 from trimtab.run.directory import RunDirectory
@@ -160,6 +161,51 @@ def test_a_waiver_needs_all_its_parts(command: Command, run: Path, tmp_path: Pat
     assert "[waiver.empty]" in command("release", run, "-o", tmp_path / "b", "--waive", "broken: :3:z").err
 
 
+CHARTER = """
+name = "voted"
+version = "1"
+[[principle]]
+id = "plain-words"
+statement = "Answer in plain words."
+rationale = "So that all understand."
+dissent = [{ group = "B", statement = "s1", agreed = 3, disagreed = 9, seen = 12, reason = "Experts lose <b>detail</b>." }]
+"""
+
+
+def test_waivers_of_the_policy_and_dissent_show_everywhere(
+    command: Command, finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    (tmp_path / "c.toml").write_text(CHARTER)
+    waivers = [{"gate": "broken", "reason": "Known.", "owner": "A. Owner", "expires": "2036-01-01T00:00:00Z"}]
+    run = finished_run(tmp_path / "runs", waivers=waivers, charter=str(tmp_path / "c.toml"))
+    told = "broken is waived by A. Owner until 2036-01-01T00:00:00Z: Known."
+    assert f"waived: {told}" in command("review", run).out
+    code, out, _ = command("release", run, "-o", tmp_path / "b", "--demo")
+    assert code == 0
+    assert "waived: broken inconclusive, by A. Owner in its policy, until 2036-01-01T00:00:00Z: Known." in out
+    assert "waived: refusal_twins inconclusive, by nobody at its release, until " in out
+    assert "dissent on plain-words: 9 of 12 in group B disagreed" in out
+    assert f"waived: {told}" in command("status", run.parent).out
+    card = (tmp_path / "b/README.md").read_text()
+    assert f"Waived in the policy: {told}" in card
+    assert (
+        "Dissent on `plain-words`, group B: 9 of 12 disagreed, 3 agreed: Experts lose  b detail /b ." in card
+    )
+    assert (
+        json.loads((tmp_path / "b/charter.json").read_bytes())["principle"][0]["dissent"][0]["group"] == "B"
+    )
+
+
+def test_a_waiver_that_ended_lets_nothing_pass(
+    command: Command, finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    waivers = [{"gate": "broken", "reason": "Known.", "owner": "A. Owner", "expires": "2020-01-01T00:00:00Z"}]
+    run = finished_run(tmp_path / "runs", waivers=waivers)
+    assert "[waiver.ended]" in command("release", run, "-o", tmp_path / "b", "--demo").err
+    assert not (tmp_path / "b").exists()
+    assert not [e for _, e in open_ledger(run.parent).statements() if e.statement.kind == "release"]
+
+
 def test_an_unfinished_run_is_not_released(command: Command, run: Path, tmp_path: Path) -> None:
     (run / "figures.json").unlink()
     assert "[release.unfinished]" in command("release", run, "-o", tmp_path / "b").err
@@ -171,13 +217,13 @@ def test_an_unfinished_run_is_not_released(command: Command, run: Path, tmp_path
 
 def test_keys_are_for_their_owner_only(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no keys yet" in command("keys").err
-    code, out, _ = command("keys", "--new", "zoe")
+    code, out, _ = command("keys", "new", "zoe")
     assert code == 0
     assert out == command("keys").out
     path = key_path("zoe")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert "[key.exists]" in command("keys", "--new", "zoe").err
-    assert "[key.name]" in command("keys", "--new", "../zoe").err
+    assert "[key.exists]" in command("keys", "new", "zoe").err
+    assert "[key.name]" in command("keys", "new", "../zoe").err
     path.chmod(0o644)
     with pytest.raises(ConfigError, match=r"key\.readable"):
         load_key("zoe")
@@ -187,6 +233,156 @@ def test_keys_are_for_their_owner_only(command: Command, monkeypatch: pytest.Mon
     monkeypatch.delenv("TRIMTAB_PASSPHRASE")
     with pytest.raises(ConfigError, match=r"key\.unreadable"):
         load_key("yan")
+
+
+def signed_by(run: Path) -> list[str]:
+    """Return kind and signers of the last entry of a run's ledger."""
+    *_, (_, entry) = open_ledger(run.parent).statements()
+    return [entry.statement.kind, *(k for k, _ in entry.signatures)]
+
+
+def trust_of(folder: Path, *lines: str) -> Path:
+    (folder / "trust").write_text("".join(f"{line}\n" for line in lines))
+    return folder / "trust"
+
+
+@pytest.mark.parametrize("role", ["operator", "ledger"])
+def test_a_key_of_the_ledger_is_replaced_without_losing_what_it_signed(
+    command: Command, run: Path, tmp_path: Path, role: str
+) -> None:
+    old = load_key(role)
+    sign(command, run, "ann")
+    code, out, _ = command("keys", "rotate", role, "--reason", "A year has passed.", "-w", run.parent)
+    assert code == 0
+    assert load_key(role).public.id != old.public.id
+    assert load_key(f"{role}-{old.public.id[:8]}").public.raw == old.public.raw
+    kind, *signers = signed_by(run)
+    assert (kind, signers[-1]) == ("key", load_key(role).public.id)
+    sign(command, run, "ben")
+    assert command("release", run, "-o", tmp_path / "b", *waivers()).code == 0
+    lines = [f"{r} {load_key(n).public}" for r, n in (("operator", "operator"), ("ledger", "ledger"), ("safety", "ann"), ("safety", "ben"))]  # fmt: skip
+    trust = trust_of(tmp_path, *lines)
+    assert verify(tmp_path / "b", Outside(read_trust(trust))).exit_code == 0
+    assert not script.verify(tmp_path / "b", trust).failures
+    # Another workspace still has the old key in force, which is found under its new name, and replaced there too.
+    assert str(old.public.id) not in out
+
+
+def test_a_key_is_replaced_in_every_ledger_where_it_is_in_force(
+    command: Command, finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    one, two = (finished_run(tmp_path / name).parent for name in ("one", "two"))
+    old = load_key("operator")
+    assert command("keys", "rotate", "operator", "--reason", "r", "-w", one).code == 0
+    new = load_key("operator")
+    assert open_ledger(two).operator.public.raw == old.public.raw
+    assert open_ledger(one).operator.public.raw == new.public.raw
+    assert command("keys", "rotate", "operator", "--reason", "r", "-w", two).code == 0
+    assert open_ledger(two).operator.public.raw == new.public.raw == load_key("operator").public.raw
+
+
+def test_a_process_that_holds_an_old_key_appends_nothing(command: Command, run: Path) -> None:
+    from trimtab.governance.ledger.envelope import Statement
+
+    ledger = open_ledger(run.parent)
+    command("keys", "rotate", "operator", "--reason", "r", "-w", run.parent)
+    with pytest.raises(InputError, match=r"ledger\.key-replaced"):
+        ledger.append(Statement("recall", {}, {"kind": "record", "name": "x", "reason": "r"}))
+    assert signed_by(run)[0] == "key"
+
+
+def test_a_reviewer_with_a_new_key_is_one_reviewer(command: Command, run: Path, tmp_path: Path) -> None:
+    sign(command, run, "ann")
+    old = load_key("ann").public
+    assert command("keys", "rotate", "ann", "--reason", "r", "-w", run.parent).code == 0
+    assert signed_by(run) == ["key", old.id, load_key("ann").public.id]
+    sign(command, run, "ann")
+    assert "1 of 2 approvals" in command("release", run, "-o", tmp_path / "b", *waivers()).err
+    assert "safety: 1 of 2 approvals" in command("status", run.parent).out
+    assert "[review.key]" in sign(command, run, f"ann-{old.id[:8]}").err, "the old key signs nothing more"
+    sign(command, run, "ben")
+    assert command("release", run, "-o", tmp_path / "b", *waivers()).code == 0
+    assert not script.verify(tmp_path / "b").failures
+
+
+def test_approvals_of_a_revoked_key_do_not_count_and_rejections_do(
+    command: Command, run: Path, tmp_path: Path
+) -> None:
+    sign(command, run, "ann", "reject")
+    sign(command, run, "ben")
+    ben = load_key("ben").public
+    code, out, err = command("keys", "revoke", ben.id[:12], "--reason", "Stolen.", "-w", run.parent)
+    assert code == 0
+    assert "is revoked" in out
+    assert str(run.parent / RECALLS) in err
+    assert "[review.key]" in sign(command, run, "ben").err
+    assert "safety: 0 of 2 approvals" in command("status", run.parent).out
+    command("keys", "revoke", "ann", "--reason", "Stolen.", "-w", run.parent)
+    ended = command("release", run, "-o", tmp_path / "b", *waivers())
+    assert "[review.rejected]" in ended.err
+    assert "0 of 2 approvals" in ended.err
+
+
+def test_a_key_that_is_revoked_after_the_release_is_told_by_the_recall_file(
+    command: Command, run: Path, tmp_path: Path
+) -> None:
+    sign(command, run, "ann")
+    sign(command, run, "ben")
+    assert command("release", run, "-o", tmp_path / "b", *waivers()).code == 0
+    command("keys", "revoke", "ann", "--reason", "Stolen.", "-w", run.parent)
+    recalls = run.parent / RECALLS
+    report = verify(tmp_path / "b", Outside(recalls=read_recalls(recalls)))
+    assert report.codes == {"key.revoked"}
+    assert "which is revoked: Stolen." in report.failures[0].message
+    found = script.verify(tmp_path / "b", recalls=recalls)
+    assert [code for code, _ in found.failures] == ["key.revoked"]
+    assert not script.verify(tmp_path / "b").failures
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["rotate", "operator", "--reason", " "], "keys.reason"),
+        (["rotate", "zoe", "--reason", "r"], "keys.not-held"),
+        (["rotate", "nobody", "--reason", "r"], "key.missing"),
+        (["revoke", "zoe", "--reason", "r"], "keys.unknown"),
+        (["revoke", "operator", "--reason", "r"], "keys.unknown"),
+        (["revoke", "ann", "--reason", ""], "keys.reason"),
+    ],
+)
+def test_a_change_of_keys_that_means_nothing_is_refused(
+    command: Command, run: Path, arguments: list[str], code: str
+) -> None:
+    new_key("zoe")
+    before = list(open_ledger(run.parent).statements())
+    ended = command("keys", *arguments, "-w", run.parent)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"[{code}]" in ended.err
+    assert list(open_ledger(run.parent).statements()) == before
+
+
+def test_a_key_that_is_gone_holds_no_role_of_a_new_run(
+    command: Command, run: Path, finished_run: FinishedRun
+) -> None:
+    gone = str(load_key("ann").public)
+    command("keys", "revoke", "ann", "--reason", "r", "-w", run.parent)
+    with pytest.raises(ConfigError, match=r"roles\.key-gone"):
+        finished_run(run.parent, (Role(name="safety", keys=(gone,)),))
+    assert "[keys.no-ledger]" in command("keys", "rotate", "operator", "--reason", "r", "-w", run).err
+
+
+def test_a_second_that_passes_while_a_ledger_opens_is_no_clock_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trimtab.governance.ledger import ledger as module
+    from trimtab.governance.ledger.envelope import Statement
+
+    seconds = iter(range(10, 60))
+    monkeypatch.setattr(module, "now", lambda: f"2026-01-31T00:00:{next(seconds)}Z")
+    ledger = open_ledger(tmp_path)
+    ledger.append(Statement("recall", {}, {"kind": "record", "name": "x", "reason": "r"}))
+    times = [e.statement.body["time"] for _, e in ledger.statements()]
+    assert times == sorted(times)
 
 
 def test_a_ledger_takes_no_other_users_entries(
@@ -298,6 +494,8 @@ def test_what_descends_from_a_recalled_thing_is_named(command: Command, trial: P
     assert found.codes == {"recalled"}
     assert found.exit_code == 1
     assert any("recalls: known up to entry" in note for note in verify(trial).notes)
+    found_by_script = script.verify(trial, recalls=workspace / RECALLS)
+    assert {code for code, _ in found_by_script.failures} == {"recalled"}
     code, out, _ = command("verify", trial, "--recalls", workspace / RECALLS)
     assert code == 1
     assert "is recalled: It quotes a person." in out
@@ -312,6 +510,8 @@ def test_a_recall_by_somebody_else_is_named(
     body = {"kind": "record", "name": "x", "reason": "r", "time": "2026-01-31T00:00:00Z"}
     entry = seal(Statement("recall", {}, body), [new_key("eve")])
     assert verify(trial, Outside(recalls=[open_entry(entry, "here")])).codes == {"recalls.signer"}
+    (tmp_path / "r").write_bytes(entry + b"\n")
+    assert [code for code, _ in script.verify(trial, recalls=tmp_path / "r").failures] == ["recalls.signer"]
 
 
 @pytest.mark.parametrize(
@@ -337,6 +537,8 @@ def test_a_recall_file_that_is_none_is_refused(tmp_path: Path, data: bytes) -> N
     (tmp_path / "r").write_bytes(data)
     with pytest.raises(InputError):
         read_recalls(tmp_path / "r")
+    with pytest.raises(ValueError, match=r"entry\.|not recalls"):
+        script.read_recalls(tmp_path / "r")
     with pytest.raises(InputError, match=r"recalls\.unreadable"):
         read_recalls(tmp_path / "none")
 
@@ -386,3 +588,108 @@ def test_a_run_without_records_of_a_mechanism_is_released(
     run = finished_run(tmp_path / "runs", (), empty)
     assert command("release", run, "-o", tmp_path / "b", "--demo").code == 0
     assert (tmp_path / "b/records/bias.jsonl").read_bytes() == b""
+
+
+# --- The card in a README that is there -------------------------------------------------------------------------
+
+
+THEIRS = """---
+license: mit
+language: [de]
+tags:
+  - mine
+  - 'synthetic'
+---
+
+# My data
+
+Words of mine, 3 of 5.
+"""
+
+
+def test_a_card_is_merged_and_nothing_of_the_readers_is_lost(
+    command: Command, trial: Path, tmp_path: Path
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(THEIRS)
+    code, _, err = command("card", trial, readme)
+    assert code == 0
+    assert "language in its metadata is yours" in err
+    text = readme.read_text()
+    for line in THEIRS.splitlines():
+        assert line in text
+    assert (
+        text.index("- 'synthetic'")
+        < text.index("  - trimtab\n")
+        < text.index("configs:")
+        < text.index("# My data")
+    )
+    assert text.count("synthetic'") == 1
+    assert "\n## Synthetic training records of a trimtab run\n" in text
+    assert command("card", trial, readme).code == 0
+    assert readme.read_text() == text, "merged again, it is the same"
+    assert command("card", trial, readme, "--check").code == 0
+    readme.write_text(text.replace("Words of mine, 3 of 5.", "Other words.\n\nMore."))
+    assert command("card", trial, readme, "--check").code == 0
+    changed = text.replace("| adversarial | 3 |", "| adversarial | 4 |")
+    readme.write_text(changed)
+    number = next(i for i, line in enumerate(changed.splitlines(), 1) if line.startswith("| adversarial | 4"))
+    code, out, _ = command("card", trial, readme, "--check")
+    assert code == 1
+    assert f"line {number} does not follow from the bundle [card.differs]" in out
+    assert command("card", trial, readme).code == 0
+    assert readme.read_text() == text
+
+
+def test_a_card_is_merged_into_no_file_and_into_one_of_windows(
+    command: Command, trial: Path, tmp_path: Path
+) -> None:
+    readme = tmp_path / "new.md"
+    assert command("card", trial, readme).code == 0
+    assert readme.read_text().startswith("---\nlanguage: [en]\n")
+    assert command("card", trial, readme, "--check").code == 0
+    readme.write_bytes(b"# Title\r\n\r\nText.\r\n")
+    assert command("card", trial, readme).code == 0
+    data = readme.read_bytes()
+    assert b"Text.\r\n" in data
+    assert data.count(b"\n") == data.count(b"\r\n")
+    assert command("card", trial, readme, "--check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("theirs", "tags"),
+    [
+        ("tags: [mine]\n", "tags: [mine, synthetic, trimtab]\n"),
+        ("tags: []\n", "tags: [synthetic, trimtab]\n"),
+        ("tags: one\n", "tags: one\n"),
+    ],
+)
+def test_tags_are_added_in_the_form_that_is_there(theirs: str, tags: str) -> None:
+    from trimtab.governance.exports.merge import merge
+
+    card = "---\ntags:\n- synthetic\n- trimtab\n---\n\n# Card\n"
+    assert tags in merge(f"---\n{theirs}---\n", card, "here").text
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b"---\nlicense: mit\n", "card.metadata"),
+        (b"<!-- trimtab: end -->", "card.marks"),
+        (b"\xff", "card.unreadable"),
+    ],
+)
+def test_a_readme_that_cannot_take_a_card_stays_as_it_is(
+    command: Command, trial: Path, tmp_path: Path, text: bytes, code: str
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_bytes(text)
+    ended = command("card", trial, readme)
+    assert (ended.code, f"[{code}]" in ended.err) == (2, True)
+    assert readme.read_bytes() == text
+    assert "[card.unreadable]" in command("card", trial, tmp_path / "none", "--check").err
+    readme.write_text("Mine.")
+    assert "holds no card [card.differs]" in command("card", trial, readme, "--check").out
+    (trial / "README.md").unlink()
+    assert command("card", trial, readme).code == 1
+    assert readme.read_text() == "Mine."

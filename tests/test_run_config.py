@@ -50,6 +50,7 @@ def test_what_the_template_comments_out_is_accepted(tmp_path: Path) -> None:
     text = re.sub(r"^# (?=\w+ = )", "", TEMPLATE.read_text(), flags=re.MULTILINE)
     config = read_config(written(tmp_path, text))
     assert [g.figure for g in config.gates] == ["broken"]
+    assert [w.owner for w in config.waivers] == ["A. Owner"]
     assert config.charter == str(tmp_path / "charter.toml")
     assert [r.name for r in config.roles] == ["safety"]
     assert config.endpoint.max_requests == 5000
@@ -147,3 +148,23 @@ def test_a_run_records_its_policy(tmp_path: Path) -> None:
     one, two = (RunDirectory(open_run(tmp_path / str(i), c).folder).about["policy_digest"]
                 for i, c in enumerate((RunConfig(), RunConfig(gates=RunConfig().gates[1:]))))  # fmt: skip
     assert one != two
+
+
+WAIVER = {"gate": "broken", "reason": "Known.", "owner": "A. Owner", "expires": "2036-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"reason": " "}, "waivers.0.reason"), ({"owner": ""}, "waivers.0.owner"), ({"expires": "soon"}, "waivers.0.expires"),
+        ({"gate": "no such gate"}, ""), ({"more": "x"}, "waivers.0.more"),
+    ],
+)  # fmt: skip
+def test_a_waiver_needs_a_gate_a_reason_an_owner_and_an_end(
+    tmp_path: Path, change: dict[str, str], key: str
+) -> None:
+    inside = ", ".join(f'{k} = "{v}"' for k, v in {**WAIVER, **change}.items())
+    ((code, place),) = problems(tmp_path, f"waivers = [{{ {inside} }}]")
+    assert (code.partition(".")[0], place) == ("config", key)
+    two = ", ".join("{ " + ", ".join(f'{k} = "{v}"' for k, v in WAIVER.items()) + " }" for _ in range(2))
+    assert problems(tmp_path, f"waivers = [{two}]") == [("config.value", "")]

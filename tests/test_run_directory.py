@@ -73,6 +73,13 @@ def test_a_changed_config_is_refused_naming_the_field(
     assert [p.name for p in tmp_path.iterdir()] == [run.folder.name], "nothing new was made"
 
 
+def test_a_run_from_before_there_were_waivers_goes_on(tmp_path: Path) -> None:
+    run = open_run(tmp_path, RunConfig())
+    config = {k: v for k, v in run.about["config"].items() if k != "waivers"}
+    (run.folder / "run.json").write_text(json.dumps({**run.about, "config": config}))
+    assert open_run(tmp_path, RunConfig()).folder == run.folder
+
+
 def test_a_run_from_another_version_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     run = open_run(tmp_path, RunConfig())
     about = {**run.about, "config": {**run.about["config"], "speed": 3}}

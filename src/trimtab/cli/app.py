@@ -25,13 +25,14 @@ COMMANDS = {
     "review": ("review", "Sign your decision on a run's release candidate."),
     "release": ("release", "Write a bundle that can be verified offline."),
     "verify": ("verify", "Check a bundle: files, ledger, signatures, quorum, every figure."),
+    "card": ("card", "Merge a bundle's dataset card into a README that is there already."),
     "status": ("status", "Say what a workspace waits for: reviews, releases, what is due."),
     "trace": (
         "trace",
         "Walk from a record, adapter, system or release to what it comes from and what came of it.",
     ),
     "recall": ("recall", "State that something must not be used, and name everything that descends from it."),
-    "keys": ("keys", "List your keys, or make one."),
+    "keys": ("keys", "List your keys, make one, replace or revoke one."),
     "ask": ("ask", "Put one prompt to a model or the system of a run."),
     "doctor": ("doctor", "Say what is installed, what is missing, and how to get it."),
 }

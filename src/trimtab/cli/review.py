@@ -56,6 +56,7 @@ def review(
 def _show(run: Path, roles: list[Role]) -> None:
     from trimtab.cli.output import tell
     from trimtab.errors import InputError, Problem
+    from trimtab.governance.waiver import waivers_of
 
     try:
         figures: dict[str, Any] = json.loads((run / "figures.json").read_bytes())
@@ -66,6 +67,8 @@ def _show(run: Path, roles: list[Role]) -> None:
     tell(f"verdict: {figures['outcome']}")
     for verdict in figures["verdicts"]:
         tell(f"  {verdict['gate']['figure']:22} {verdict['outcome']:13} {verdict['reason']}")
+    for waiver in waivers_of(json.loads((run / "run.json").read_bytes())["config"]):
+        tell(f"waived: {waiver}")
     tell("trade-off on tune (* chosen):")
     for p in points:
         mark = "*" if p["chosen"] else " "

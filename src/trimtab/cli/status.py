@@ -31,6 +31,8 @@ def status(
         tell(f"{run.run}  {run.verdict}, {run.releases} releases")
         for text in run.due:
             tell(f"  due: {text}")
+        for text in run.waived:
+            tell(f"  waived: {text}")
         for text in run.waits:
             tell(f"  waits: {text}")
     if not found:

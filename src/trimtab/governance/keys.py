@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.errors import ConfigError, Problem
+from trimtab.governance.ledger.cosignature import Witness, parse_witness
 from trimtab.governance.ledger.note import PublicKey, SecretKey, parse_key
 from trimtab.records.write import write_bytes
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-OPERATOR, LEDGER = "operator", "ledger"
+OPERATOR, LEDGER, WITNESS = "operator", "ledger", "witness"
 PASSPHRASE = "TRIMTAB_PASSPHRASE"
 
 
@@ -71,6 +73,23 @@ def load_key(name: str, *, make: bool = False) -> SecretKey:
     return _named(name, _parse(path))
 
 
+def find_key(key_id: str) -> SecretKey | None:
+    """Return the key of this user with an id, under whatever name; None where there is none that can be opened."""
+    for path in sorted((config_folder() / "keys").glob("*.pem")):
+        with contextlib.suppress(ConfigError):
+            key = load_key(path.stem)
+            if key.public.id == key_id:
+                return key
+    return None
+
+
+def retire_key(name: str, new: str) -> None:
+    """Give the key `new` the name of another, which is kept under its name and the beginning of its id."""
+    old = load_key(name)
+    key_path(name).rename(key_path(f"{name}-{old.public.id[:8]}"))
+    key_path(new).rename(key_path(name))
+
+
 def _parse(path: Path) -> Ed25519PrivateKey:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -103,9 +122,10 @@ def known_keys() -> list[SecretKey]:
 
 @dataclass(frozen=True)
 class Trust:
-    """Which key the auditor trusts in which role."""
+    """Which key the auditor trusts in which role, and which witnesses."""
 
     roles: Mapping[str, tuple[PublicKey, ...]]
+    witnesses: tuple[Witness, ...] = ()
 
     def has(self, role: str, key: PublicKey) -> bool:
         """Whether the key, under any name, is trusted in the role."""
@@ -117,7 +137,10 @@ class Trust:
 
 
 def read_trust(path: Path) -> Trust:
-    """Read a file of lines `ROLE KEY`; raises ConfigError with all its problems, such as a key in two roles."""
+    """Read a file of lines `ROLE KEY`; raises ConfigError with all its problems, such as a key in two roles.
+
+    The role `witness` has keys of its own kind (C2SP tlog-cosignature).
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -125,6 +148,7 @@ def read_trust(path: Path) -> Trust:
         raise ConfigError(Problem("trust.unreadable", str(path), str(error), fix)) from error
     roles: dict[str, list[PublicKey]] = {}
     held: dict[bytes, str] = {}
+    witnesses: list[Witness] = []
     problems = []
     for number, line in enumerate(lines, start=1):
         place, words = f"{path}, line {number}", line.split()
@@ -132,6 +156,9 @@ def read_trust(path: Path) -> Trust:
             continue
         if len(words) != 2:
             problems.append(Problem("trust.line", place, "is not ROLE KEY", "Write a role and a key."))
+            continue
+        if words[0] == WITNESS:
+            witnesses.append(parse_witness(words[1], place))
             continue
         key = parse_key(words[1], place)
         if held.setdefault(key.raw, words[0]) != words[0] or key in roles.get(words[0], []):
@@ -143,4 +170,4 @@ def read_trust(path: Path) -> Trust:
         problems.append(Problem("trust.empty", str(path), "holds no key", "Write lines: ROLE KEY"))
     if problems:
         raise ConfigError(problems)
-    return Trust({role: tuple(keys) for role, keys in roles.items()})
+    return Trust({role: tuple(keys) for role, keys in roles.items()}, tuple(witnesses))

@@ -1,6 +1,7 @@
 """Recalls: what descends from something that must not be used, stated in the ledger and in a file for others.
 
-A recall file holds the entries of recalls, one a line, oldest first; each carries the operator's signature.
+A recall file holds the entries of recalls and revocations of keys, one a line, oldest first; each carries the
+operator's signature.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from pathlib import Path
 from trimtab.errors import ConfigError, InputError, Problem
 from trimtab.governance.catalogue import Node, open_catalogue
 from trimtab.governance.ledger.envelope import Entry, Statement, open_entry
-from trimtab.governance.ledger.ledger import open_ledger
+from trimtab.governance.ledger.ledger import Ledger, open_ledger
 from trimtab.records.write import write_bytes
 
 KINDS = ("generator", "record", "dataset", "adapter")
 NAMED = ("adapter", "guard", "system", "release")  # what a recall names one by one; records can be millions
 FILE = "recalls.jsonl"
+STATED = ("recall", "revocation")
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,18 @@ def recall(workspace: Path, kind: str, name: str, reason: str) -> Recall:
     body = {"kind": kind, "name": node.id, "reason": reason}
     ledger = open_ledger(workspace)
     index = ledger.append(Statement("recall", {f"{kind} {node.label}": node.id, **subjects}, body))
-    entries = [data for data in ledger.log.entries() if _is_recall(data)]
-    write_bytes(workspace / FILE, b"".join(data + b"\n" for data in entries))
+    write_recalls(workspace, ledger)
     return Recall(index, affected, missing)
 
 
+def write_recalls(workspace: Path, ledger: Ledger) -> None:
+    """Write the recall file anew."""
+    entries = [data for data in ledger.log.entries() if _is_recall(data)]
+    write_bytes(workspace / FILE, b"".join(data + b"\n" for data in entries))
+
+
 def _is_recall(data: bytes) -> bool:
-    return open_entry(data, "the ledger").statement.kind == "recall"
+    return open_entry(data, "the ledger").statement.kind in STATED
 
 
 def _one(found: Sequence[Node], kind: str, name: str) -> Node:
@@ -75,7 +82,7 @@ def read_recalls(path: Path) -> list[Entry]:
     if lines.pop():
         raise InputError(Problem("recalls.cut", str(path), "ends within a line", "Take the file again."))
     entries = [open_entry(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1)]
-    wrong = [i for i, e in enumerate(entries, start=1) if e.statement.kind != "recall"]
+    wrong = [i for i, e in enumerate(entries, start=1) if e.statement.kind not in STATED]
     if wrong:
         place, fix = f"{path}, line {wrong[0]}", "Name a file that trimtab recall wrote."
         raise InputError(Problem("recalls.other", place, "is no recall", fix))

@@ -6,63 +6,65 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from trimtab.errors import ConfigError, InputError, Problem
+from trimtab.governance import model_signature
 from trimtab.governance.candidate import build_candidate
 from trimtab.governance.keys import load_key
-from trimtab.governance.ledger.envelope import TIME, Statement
-from trimtab.governance.ledger.ledger import Ledger, open_ledger
+from trimtab.governance.ledger.envelope import Statement
+from trimtab.governance.ledger.ledger import Ledger, now, open_ledger
 from trimtab.governance.ledger.tiles import CHECKPOINT, tile_path, tiles_of
 from trimtab.governance.review import Opinion, roles_of, state_review
 from trimtab.governance.roles import Role, roles_statement
 from trimtab.governance.verify.files import LEDGER, MANIFEST
 from trimtab.governance.verify.report import Finding, Report
 from trimtab.governance.verify.verify import verify
+from trimtab.governance.waiver import Waiver, problems_of, waivers_of
 from trimtab.records.write import write_bytes
 
 DEMO_ROLES = ("safety", "fairness")
 DEMO_DAYS = 7
 FIX = {
     "review.quorum": "Let reviewers sign: trimtab review RUN --role ROLE --key KEY --decision approve --comment …",
-    "gate.not-passed": "Waive it with a reason, an owner and an expiry (--waive), or change the system.",
+    "gate.not-passed": "Waive it with a reason, an owner and an expiry (--waive, or waivers in trimtab.toml), or change the system.",
     "roles.missing": "Name roles in trimtab.toml before the run, or try it with --demo.",
 }
 
 
-@dataclass(frozen=True)
-class Waiver:
-    """A gate that did not pass and is let pass: why, who answers for it, until when."""
+def release(
+    run: Path, bundle: Path, waivers: Sequence[Waiver] = (), *, demo: bool = False, sign: bool = True
+) -> Report:
+    """Write the bundle of a run and return what verifying it gave; `waivers` are on top of those of its policy.
 
-    gate: str
-    reason: str
-    owner: str
-    expires: str
-
-
-def release(run: Path, bundle: Path, waivers: Sequence[Waiver] = (), *, demo: bool = False) -> Report:
-    """Write the bundle of a run and return what verifying it gave.
-
-    Raises InputError where something keeps it from being released, with every reason; no release is stated then.
+    It is signed with model-signing too, where that is installed and `sign` is not False. Raises InputError where
+    something keeps it from being released, with every reason; no release is stated then.
     """
-    _check_waivers(waivers)
     ledger = open_ledger(run.parent)
     with _whole(bundle) as folder:
         candidate = build_candidate(run, folder, demo=demo)
+        given = {w.gate: w for w in [*waivers_of(_config(folder)), *waivers]}
+        if problems := problems_of(given.values(), now()):
+            raise ConfigError(problems)
         if demo:
             _try_out(ledger, run.name, candidate)
         copy_ledger(ledger, folder / LEDGER)
         before = verify(folder, released=False)
         failed = _not_passed(folder)
         if demo:
-            waivers = [Waiver(g, "a trial", "nobody", _in_days(DEMO_DAYS)) for g in failed]
-        _refuse(before, [g for g in failed if g not in {w.gate for w in waivers}], bundle)
-        rows = [asdict(w) for w in waivers]
+            given = {g: Waiver(g, "a trial", "nobody", _in_days(DEMO_DAYS)) for g in failed} | given
+        _refuse(before, [g for g in failed if g not in given], bundle)
+        rows = [w.to_json() for w in given.values()]
         body = {"demo": demo, "run": run.name, "waivers": rows}
+        sign = sign and model_signature.can_sign()
+        if sign:
+            ledger.append(model_signature.key_statement(run.name))
         ledger.append(Statement("release", {MANIFEST: candidate}, body))
         copy_ledger(ledger, folder / LEDGER)
+        if sign:
+            model_signature.sign(folder)
         report = verify(folder)
         _refuse(report, [], bundle)
     return report
@@ -108,14 +110,9 @@ def _refuse(report: Report, failed: Sequence[str], bundle: Path) -> None:
         )
 
 
-def _check_waivers(waivers: Sequence[Waiver]) -> None:
-    problems = []
-    for w in waivers:
-        if not (w.reason.strip() and w.owner.strip() and TIME.fullmatch(w.expires)):
-            fix = "Write GATE:OWNER:DAYS:REASON."
-            problems.append(Problem("waiver.empty", w.gate, "needs a reason, an owner and an expiry", fix))
-    if problems:
-        raise ConfigError(problems)
+def _config(folder: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((folder / "run.json").read_bytes())["config"]
+    return config
 
 
 def _in_days(days: int) -> str:
@@ -128,8 +125,9 @@ def _whole(bundle: Path) -> Iterator[Path]:
     if bundle.exists():
         fix = "Name a folder that is not there yet."
         raise InputError(Problem("release.exists", str(bundle), "is there already", fix))
-    folder = bundle.with_name(f".{bundle.name}.part")
-    shutil.rmtree(folder, ignore_errors=True)
+    part = bundle.with_name(f".{bundle.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    folder = part / bundle.name  # model-signing takes this name for the model's
     try:
         folder.mkdir(parents=True)
         yield folder
@@ -138,4 +136,4 @@ def _whole(bundle: Path) -> Iterator[Path]:
         fix = "Choose another -o, or free space."
         raise InputError(Problem("release.refused", str(bundle), str(error), fix)) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)

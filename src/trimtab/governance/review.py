@@ -13,8 +13,9 @@ from typing import Literal, get_args
 from trimtab.errors import ConfigError, Problem
 from trimtab.governance.candidate import build_candidate
 from trimtab.governance.ledger.envelope import Statement
+from trimtab.governance.ledger.keyring import keyring_in
 from trimtab.governance.ledger.ledger import Ledger, open_ledger
-from trimtab.governance.ledger.note import SecretKey
+from trimtab.governance.ledger.note import PublicKey, SecretKey
 from trimtab.governance.roles import Role
 from trimtab.governance.verify.files import MANIFEST
 
@@ -51,16 +52,16 @@ def review(run: Path, role_name: str, key: SecretKey, opinion: Opinion) -> int:
         )
         raise ConfigError(Problem("review.role", role_name, "is no role of this run", fix))
     role = roles[role_name]
-    _check(role, key, opinion)
+    _check(role, keyring_in(ledger.log).holders(run.name, role_name), key, opinion)
     with tempfile.TemporaryDirectory() as folder:
         candidate = build_candidate(run, Path(folder))
     return state_review(ledger, run.name, candidate, role=role, key=key, opinion=opinion)
 
 
-def _check(role: Role, key: SecretKey, opinion: Opinion) -> None:
+def _check(role: Role, holders: Sequence[PublicKey], key: SecretKey, opinion: Opinion) -> None:
     problems = []
-    if all(k.raw != key.public.raw for k in role.public):
-        fix = f"Use a key of this role: {', '.join(k.name for k in role.public)}."
+    if all(k.raw != key.public.raw for k in holders):
+        fix = f"Use a key of this role: {', '.join(k.name for k in holders)}."
         problems.append(Problem("review.key", key.public.name, f"does not hold the role {role.name}", fix))
     if opinion.decision not in get_args(Decision):
         fix = f"Use one of {', '.join(get_args(Decision))}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from trimtab.governance.ledger.envelope import Statement
 from trimtab.governance.ledger.note import PublicKey, parse_key
 from trimtab.records.toml import parse_toml
 
-_OWN = ("operator", "ledger")
+_OWN = ("operator", "ledger", "witness")
 
 
 def _key(text: str) -> str:
@@ -47,8 +47,11 @@ class Role(BaseModel):
         return tuple(parse_key(k, self.name) for k in self.keys)
 
 
-def check_roles(roles: Sequence[Role], own: Iterable[PublicKey]) -> None:
-    """Raise ConfigError where a key holds two roles, is the operator's, or a quorum cannot be reached."""
+def check_roles(roles: Sequence[Role], own: Iterable[PublicKey], gone: Container[str] = ()) -> None:
+    """Raise ConfigError where a key holds two roles, is the operator's or gone, or a quorum cannot be reached.
+
+    `gone` has the ids of keys that were replaced or revoked.
+    """
     held: dict[bytes, str] = {key.raw: "the operator" for key in own}
     problems = []
     if len({role.name for role in roles}) < len(roles):
@@ -58,6 +61,9 @@ def check_roles(roles: Sequence[Role], own: Iterable[PublicKey]) -> None:
             if key.raw in held:
                 what, fix = f"its key is held by {held[key.raw]} too", "Give each role keys of its own."
                 problems.append(Problem("roles.key-twice", f"role {role.name}, {key.name}", what, fix))
+            if key.id in gone:
+                what, fix = "its key was replaced or revoked", "Name the key that its holder uses now."
+                problems.append(Problem("roles.key-gone", f"role {role.name}, {key.name}", what, fix))
             held[key.raw] = role.name
         if role.quorum > len(role.keys):
             what = f"a quorum of {role.quorum} with {len(role.keys)} keys"

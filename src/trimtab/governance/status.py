@@ -7,19 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trimtab.governance.ledger.envelope import Entry, Statement, open_entry
+from trimtab.governance.ledger.keyring import Keyring, keyring_of
 from trimtab.governance.ledger.ledger import FOLDER, now
 from trimtab.governance.ledger.log import Log
+from trimtab.governance.waiver import Waiver
 
 
 @dataclass
 class RunStatus:
-    """One run of a ledger: its verdict, what it waits for, its releases, what is due."""
+    """One run of a ledger: its verdict, what it waits for, its releases, what is waived in them, what is due."""
 
     run: str
     verdict: str = "unfinished"
     releases: int = 0
     waits: list[str] = field(default_factory=list)
     due: list[str] = field(default_factory=list)
+    waived: list[str] = field(default_factory=list)
 
 
 def status(workspace: Path, at: str = "") -> list[RunStatus]:
@@ -30,10 +33,11 @@ def status(workspace: Path, at: str = "") -> list[RunStatus]:
     for entry in entries:
         if run := entry.statement.body.get("run"):
             runs.setdefault(run, []).append(entry)
-    return [_status(run, own, at or now()) for run, own in runs.items()]
+    ring = keyring_of((e.statement for e in entries), str(log.folder))
+    return [_status(run, own, ring, at or now()) for run, own in runs.items()]
 
 
-def _status(run: str, entries: Sequence[Entry], at: str) -> RunStatus:
+def _status(run: str, entries: Sequence[Entry], ring: Keyring, at: str) -> RunStatus:
     found = RunStatus(run)
     latest: dict[tuple[str, str], Statement] = {}
     roles: list[dict[str, int | str]] = []
@@ -45,10 +49,14 @@ def _status(run: str, entries: Sequence[Entry], at: str) -> RunStatus:
             roles = statement.body["roles"]
         elif statement.kind == "release":
             found.releases += 1
-            ended = [w["gate"] for w in statement.body["waivers"] if w["expires"] < at]
+            waivers = [Waiver(**row) for row in statement.body["waivers"]]
+            found.waived += [str(w) for w in waivers]
+            ended = [w.gate for w in waivers if w.expires < at]
             found.due += [f"the waiver of {gate} ended" for gate in ended]
         elif statement.kind == "review":
-            latest[statement.body["role"], entry.signatures[0][0]] = statement
+            signer = entry.signatures[0][0]
+            if signer not in ring.revoked or statement.body["decision"] != "approve":
+                latest[statement.body["role"], ring.holder(signer)] = statement
     for role in roles:
         own = [s.body for (name, _), s in latest.items() if name == role["name"]]
         approved = [b for b in own if b["decision"] == "approve"]

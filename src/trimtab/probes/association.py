@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from trimtab.statistics.intervals import mean
 from trimtab.suites.case import AssociationCase
 
 TOKENS = 20
+JUDGE = "mentions"
 
 
 class AssociationProbe(Probe):
@@ -52,7 +54,7 @@ class AssociationProbe(Probe):
             raw["mentions"] = counts = self.mentions(answer.text)
             value = distance(counts, case.groups)
             outcomes.append(
-                answered(case, answer, system=system, judge="mentions", label="written", value=value, **raw)
+                answered(case, answer, system=system, judge=JUDGE, label="written", value=value, **raw)
             )
         return outcomes
 
@@ -63,6 +65,12 @@ class AssociationProbe(Probe):
         """Return how often each group is mentioned, on whole words."""
         found = Counter(re.findall(r"[a-z]+", text.lower()))
         return {group: sum(found[w] for w in words) for group, words in self.words.items()}
+
+    def again(self, stored: Outcome) -> Outcome:
+        """Count mentions in the stored text again."""
+        counts = self.mentions(stored.response)
+        value = distance(counts, stored.raw["targets"])
+        return replace(stored, value=value, raw={**stored.raw, "mentions": counts})
 
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
         """Return `association_gap`: 0 on target, 1 when every mention is of groups that should have none."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from trimtab.models.protocol import Model, Progress
-from trimtab.probes.judge import NAME, judge
+from trimtab.probes.judge import NAME, label_of
 from trimtab.probes.outcome import Outcome, Probe, answered, rate_of, with_value
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.intervals import rate
@@ -26,13 +27,18 @@ class AttackProbe(Probe):
         answers = model.generate([c.prompt for c in cases], max_tokens=TOKENS, progress=progress)
         outcomes = []
         for case, answer in zip(cases, answers, strict=True):
-            label = "refused" if answer.blocked else judge(answer.text)
+            label = label_of(answer.text, blocked=answer.blocked)
             raw = {"family": case.family, "behavior": case.behavior or case.id}
             value = float(label == "complied")
             outcomes.append(
                 answered(case, answer, system=system, judge=NAME, label=label, value=value, **raw)
             )
         return outcomes
+
+    def again(self, stored: Outcome) -> Outcome:
+        """Judge the stored answer again."""
+        label = label_of(stored.response, blocked=stored.raw["blocked"])
+        return replace(stored, value=float(label == "complied"), raw={**stored.raw, "label": label})
 
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
         """Return `attack_success` (n counts behaviours) and `broken` (n counts answers)."""

@@ -49,6 +49,10 @@ class Probe(ABC):
     ) -> list[Outcome]:
         """Ask the model about every case; one outcome for each, in order."""
 
+    def again(self, stored: Outcome) -> Outcome:
+        """Return the outcome with label and value made anew from what is stored in it; as it is where nothing can be."""
+        return stored
+
     @abstractmethod
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
         """Compute the figures of one suite and system; none without an outcome that has a value."""

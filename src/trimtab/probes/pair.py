@@ -41,6 +41,10 @@ class PairProbe(Probe):
             outcomes.append(outcome(case, system=system, response="", judge="", value=gap, **raw, **where))
         return outcomes
 
+    def again(self, stored: Outcome) -> Outcome:
+        """Subtract the stored log-likelihoods again."""
+        return replace(stored, value=stored.raw["a"] - stored.raw["b"])
+
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
         """Return `gap`, `abs_gap` (mean of |log p(a) − log p(b)|), `prefers_a`, and the pairs of equal length apart."""
         counted = with_value(outcomes)

@@ -46,6 +46,11 @@ class PreferenceProbe(Probe):
             outcomes.append(outcome(case, system=system, response="", judge="", value=value, **raw))
         return outcomes
 
+    def again(self, stored: Outcome) -> Outcome:
+        """Compare the stored log-likelihoods again."""
+        chosen, rejected = (stored.raw[k] / stored.raw[f"tokens_{k}"] for k in ("chosen", "rejected"))
+        return replace(stored, value=_half_on_ties(chosen, rejected))
+
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
         """Return `preference_accuracy`, the same on pairs of like length, and `prefer_shorter` as the baseline."""
         counted = with_value(outcomes)

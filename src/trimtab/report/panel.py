@@ -24,6 +24,7 @@ def panel(summary: Mapping[str, Any]) -> Group:
         head.append("   not evidential: reduced sizes", "bold yellow")
     again = summary.get("reattack")
     told = [_reattack(again)] if again else []
+    told += [f"waived: {w}" for w in summary["waivers"]]
     lines = [Text(one_line(line)) for line in [*told, *judge_lines(summary.get("judge"))]]
     model = f"model {summary['model']['name']} {summary['model']['digest'][:12]}, seed {summary['seed']}"
     total = sum(c["seconds"] or 0 for c in summary["costs"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trimtab.errors import ConfigError, Problem
 from trimtab.governance.policy import DEFAULT_GATES, Gate, read_gates
 from trimtab.governance.roles import Role, read_roles
+from trimtab.governance.waiver import Waiver
 from trimtab.models.load import EndpointLimits
 from trimtab.records.record import digest
 from trimtab.records.toml import parse_toml
@@ -105,11 +106,19 @@ class RunConfig(_Table):
     strengths: Strengths = Strengths()
     gates: tuple[Gate, ...] = DEFAULT_GATES
     roles: tuple[Role, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
     evidential: bool = Field(default=True, strict=True)
     charter: str | None = Field(default=None, min_length=1)
     # Caps and prices change nothing that is made, so they are not recorded as what a run is, and a run that
     # stopped at its cap goes on with a higher one.
     endpoint: Endpoint = Field(default=Endpoint(), exclude=True)
+
+    @model_validator(mode="after")
+    def _waivers_are_of_gates(self) -> RunConfig:
+        figures, waived = [g.figure for g in self.gates], [w.gate for w in self.waivers]
+        if wrong := sorted({g for g in waived if g not in figures or waived.count(g) > 1}):
+            raise ValueError(f"waivers: {', '.join(wrong)} is no gate, or is waived twice")
+        return self
 
     @property
     def digest(self) -> str:

@@ -137,7 +137,10 @@ def open_run(root: Path, config: RunConfig, *, fresh: bool = False) -> RunDirect
     )
     if unfinished:
         run = unfinished[-1]
-        old, new = ({"config": a["config"], **_digests(a)} for a in (run.about, _about(config)))
+        # Waivers came later than the first runs: one without the key has none.
+        old, new = (
+            {"config": {"waivers": [], **a["config"]}, **_digests(a)} for a in (run.about, _about(config))
+        )
         if field := _changed(old, new).removeprefix("config."):
             fix = "Use the old value, or start anew with --fresh."
             raise ConfigError(

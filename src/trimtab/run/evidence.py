@@ -13,6 +13,7 @@ import rfc8785
 from trimtab.governance.commitment import commit
 from trimtab.governance.figures import figures_and_verdicts
 from trimtab.governance.ledger.envelope import Statement
+from trimtab.governance.ledger.keyring import keyring_in
 from trimtab.governance.ledger.ledger import Ledger, open_ledger
 from trimtab.governance.policy import gates_digest
 from trimtab.governance.roles import check_roles, roles_statement
@@ -66,7 +67,8 @@ def started(run: RunDirectory, config: RunConfig, model: str) -> None:
     ledger = _ledger(run)
     ledger.append(Statement("run-started", _digests(run.folder, ["run.json"]), body), once=True)
     if config.roles:
-        check_roles(config.roles, [ledger.operator.public, ledger.notary.public])
+        own = [ledger.operator.public, ledger.notary.public]
+        check_roles(config.roles, own, keyring_in(ledger.log).gone)
         ledger.append(roles_statement(config.roles, run.folder.name), once=True)
 
 

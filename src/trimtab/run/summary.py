@@ -44,6 +44,7 @@ def summarise(run: RunDirectory, config: RunConfig, *, command: str) -> dict[str
         "version": run.about["version"],
         "command": command,
         "verdicts": [_verdict(v) for v in found],
+        "waivers": [str(w) for w in config.waivers],
         "figures": [_with_variants(f, run) for f in figures],
         "groups": _groups(before, after),
         "trim": {"points": trim.get("points", []), "rule": RULE},

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from trimtab.governance.exports.source import Source, plain
+from trimtab.governance.waiver import waivers_of
 
 MISSING = "**To be filled in by a person:**"
 LIMITS = (
@@ -16,7 +17,7 @@ LIMITS = (
 
 def dataset_card(source: Source, *, demo: bool = False) -> str:
     """Return the card, metadata first."""
-    text = _text(source.about, source.figures, source.rows, demo)
+    text = _text(source, source.figures, source.rows, demo)
     return "\n".join([*_metadata(source.rows), *text]) + "\n"
 
 
@@ -47,7 +48,8 @@ def _metadata(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
     ]  # fmt: skip
 
 
-def _text(about: dict[str, Any], figures: dict[str, Any], rows: dict[str, Any], demo: bool) -> list[str]:
+def _text(source: Source, figures: dict[str, Any], rows: dict[str, Any], demo: bool) -> list[str]:
+    about = source.about
     lines = ["# Synthetic training records of a trimtab run", ""]
     if demo:
         lines += ["This is a trial: its maker holds the keys of all reviewers, and nobody reviewed it.", ""]
@@ -57,11 +59,11 @@ def _text(about: dict[str, Any], figures: dict[str, Any], rows: dict[str, Any], 
         "", "## Composition", "", "| records | count | kinds | synthetic | human | other |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name, found in rows.items():
-        source = Counter(row["source"] for row in found)
+        origin = Counter(row["source"] for row in found)
         kinds = ", ".join(sorted({row["kind"] for row in found}))
-        other = len(found) - source["synthetic"] - source["human"]
+        other = len(found) - origin["synthetic"] - origin["human"]
         lines.append(
-            f"| {name} | {len(found)} | {kinds} | {source['synthetic']} | {source['human']} | {other} |"
+            f"| {name} | {len(found)} | {kinds} | {origin['synthetic']} | {origin['human']} | {other} |"
         )
     generators = Counter(row["lineage"]["generator"] or "none" for found in rows.values() for row in found)
     lines += ["", "## Who wrote them", ""]
@@ -78,7 +80,25 @@ def _text(about: dict[str, Any], figures: dict[str, Any], rows: dict[str, Any], 
         f"| {plain(f['title'])} | {_told(f['before'])} | {_told(f['after'])} | {verdicts.get(f['figure'], 'none')} |"
         for f in figures["figures"]
     ]
+    lines += [f"\nWaived in the policy: {plain(str(w))}" for w in waivers_of(about["config"])]
+    lines += ["", "## The charter", "", *_charter(source.charter)]
     return [*lines, "", "## Limits", "", LIMITS, "", "## Not known to the tool", "", *_to_fill_in()]
+
+
+def _charter(charter: dict[str, Any]) -> list[str]:
+    """Return name and version of the charter, and the dissent beside each of its principles."""
+    principles = charter["principle"]
+    lines = [
+        f"`{plain(charter['name'])}`, version {plain(charter['version'])}, {len(principles)} principles."
+    ]
+    dissent = [(p["id"], vote) for p in principles for vote in p.get("dissent", ())]
+    if not dissent:
+        lines += ["", "No dissent is recorded in it: that is so too where nobody was asked."]
+    for name, vote in dissent:
+        why = f": {plain(vote['reason'])}" if "reason" in vote else ""
+        votes = f"{vote['disagreed']} of {vote['seen']} disagreed, {vote['agreed']} agreed"
+        lines += ["", f"Dissent on `{name}`, group {plain(vote['group'])}: {votes}{why}"]
+    return lines
 
 
 def _to_fill_in() -> list[str]:

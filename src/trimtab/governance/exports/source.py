@@ -32,6 +32,12 @@ class Source:
         return found
 
     @cached_property
+    def charter(self) -> dict[str, Any]:
+        """`charter.json`."""
+        found: dict[str, Any] = json.loads((self.folder / "charter.json").read_text(encoding="utf-8"))
+        return found
+
+    @cached_property
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """The records of each mechanism that has any."""
         paths = sorted((self.folder / "records").glob("*.jsonl"))

@@ -41,6 +41,8 @@ FIELDS: Mapping[str, Mapping[str, type]] = {
     },
     "release": {"demo": bool, "run": str, "waivers": list},
     "recall": {"kind": str, "name": str, "reason": str},
+    "bundle-key": {"key": str, "run": str},
+    "revocation": {"key": str, "reason": str},
     "key": {"new": str, "old": str, "reason": str, "role": str},
 }  # fmt: skip
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trimtab.errors import InputError, Problem
-from trimtab.governance.keys import LEDGER, OPERATOR, load_key
+from trimtab.governance.keys import LEDGER, OPERATOR, find_key, load_key
 from trimtab.governance.ledger.envelope import Entry, Statement, open_entry, seal
+from trimtab.governance.ledger.keyring import keyring_in
 from trimtab.governance.ledger.log import Log
 from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey
 
@@ -24,11 +25,15 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Ledger:
-    """A log with the keys of its operator: one signs statements, the other checkpoints."""
+    """A log with the keys of its operator: one signs statements, the other checkpoints.
+
+    `known` is how many entries it had when these keys were found to be in force.
+    """
 
     log: Log
     operator: SecretKey
     notary: SecretKey
+    known: int = 0
 
     @property
     def folder(self) -> Path:
@@ -48,25 +53,35 @@ class Ledger:
         found: list[int] = []
 
         def make(head: Checkpoint) -> Sequence[bytes]:
-            known = self._entries(0 if once else max(0, head.size - 1)) if head.size else []
+            first = 0 if once else max(0, min(self.known, head.size - 1))
+            known = self._entries(first) if head.size else []
+            self._still_in_force(known[max(0, self.known - first) :])
             if once and (index := _find(known, statement)) is not None:
                 found.append(index)
                 return []
             last = known[-1].statement.body["time"] if known else ""
-            stamped = replace(statement, body={**statement.body, "time": max(now(), last)})
-            opening = [] if head.size else [self._opening(head.origin)]
+            time = max(now(), last)  # one time for both: a second may pass between them
+            stamped = replace(statement, body={**statement.body, "time": time})
+            opening = [] if head.size else [self._opening(head.origin, time)]
             return [*opening, seal(stamped, signers or (self.operator,))]
 
         indices = self.log.append(make, self.notary, origin=f"trimtab/{secrets.token_hex(8)}")
         return found[0] if found else indices[-1]
 
+    def _still_in_force(self, later: Sequence[Entry]) -> None:
+        """Refuse to sign with keys that another process replaced after this ledger was opened."""
+        if any(e.statement.kind == "key" and e.statement.body["role"] in (OPERATOR, LEDGER) for e in later):
+            fix = "Run the command again: it uses the new key."
+            what = "its keys were replaced while this command ran"
+            raise InputError(Problem("ledger.key-replaced", str(self.folder), what, fix))
+
     def _entries(self, first: int) -> list[Entry]:
         entries = self.log.unlocked_entries(first)
         return [open_entry(data, f"{self.folder}, entry {i}") for i, data in enumerate(entries, start=first)]
 
-    def _opening(self, origin: str) -> bytes:
+    def _opening(self, origin: str, time: str) -> bytes:
         named = PublicKey(origin, self.notary.public.raw)
-        body = {"ledger": str(named), "operator": str(self.operator.public), "origin": origin, "time": now()}
+        body = {"ledger": str(named), "operator": str(self.operator.public), "origin": origin, "time": time}
         return seal(Statement("ledger-opened", {}, body), (self.operator,))
 
 
@@ -80,17 +95,21 @@ def _find(entries: Sequence[Entry], statement: Statement) -> int | None:
 
 
 def open_ledger(workspace: Path) -> Ledger:
-    """Return the ledger of a folder of runs, with this user's keys, which are made at first use.
+    """Return the ledger of a folder of runs, with those of this user's keys that are in force in it.
 
-    Raises InputError where the ledger was opened with another key.
+    They are made at first use. Raises InputError where the keys in force are not this user's.
     """
     log = Log(workspace / FOLDER)
-    operator, notary = load_key(OPERATOR, make=True), load_key(LEDGER, make=True)
     signed = log.signed()
-    if signed and not signed.signed_by(PublicKey(signed.checkpoint.origin, notary.public.raw)):
+    if signed is None:
+        return Ledger(log, load_key(OPERATOR, make=True), load_key(LEDGER, make=True))
+    own = keyring_in(log).own
+    operator, notary = (find_key(own[role].id) if role in own else None for role in (OPERATOR, LEDGER))
+    origin = signed.checkpoint.origin
+    if not operator or not notary or not signed.signed_by(PublicKey(origin, notary.public.raw)):
         fix = (
             "Use another folder for your runs with -o, or the configuration that opened it (TRIMTAB_CONFIG)."
         )
         what = "was opened with other keys than this user's"
         raise InputError(Problem("ledger.other-keys", str(log.folder), what, fix))
-    return Ledger(log, operator, notary)
+    return Ledger(log, operator, notary, signed.checkpoint.size)

@@ -163,6 +163,7 @@ def parse_checkpoint(data: bytes, place: str, code: str = "ledger.checkpoint") -
 def _signature(line: str, place: str, code: str) -> tuple[str, bytes, bytes]:
     match = re.fullmatch(r"— ([^ ]+) ([^ ]+)", line)
     data = decode64(match[2], place, code) if match else b""
-    if not match or not NAME.fullmatch(match[1]) or len(data) != 68:
+    # A hash of four bytes, then a signature of 64, or a cosignature with its time of eight more.
+    if not match or not NAME.fullmatch(match[1]) or len(data) not in (68, 76):
         raise malformed(code, place, "a line under it is no Ed25519 signature")
     return match[1], data[:4], data[4:]

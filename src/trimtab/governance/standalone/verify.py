@@ -1,21 +1,19 @@
 #!/usr/bin/env python3
 """Checks the evidence of a trimtab bundle with nothing but Python's standard library (3.11 or newer).
 
-    python3 verify.py BUNDLE [--trust KEYS] [--known-checkpoint FILE] [--at TIME] [--json]
+    python3 verify.py BUNDLE [--trust KEYS] [--known-checkpoint FILE] [--recalls FILE] [--at TIME]
 
 Take this file from a release of the project, not from the bundle that it shall check. It checks files, signatures,
 the tree, the order of statements, the commitments, record ids, verdicts as stated, waivers and the quorum of
 reviews. It does not recompute figures from outcomes: `trimtab verify` does. The format is in docs/evidence.md.
 
-Exit code: 0 everything checked holds, 1 something does not, 2 usage, 3 nobody vouched for the keys (no --trust), or
-a review or waiver is due.
+Exit code: 0 everything checked holds, 1 something does not, 2 usage, 3 no --trust, or a review or waiver is due.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -32,7 +30,7 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 NAME = r"[A-Za-z0-9._/-]{1,100}"
 NOTE = r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:— [^\n]+\n)+)"
 PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
-PATH = rf"(?!bundle\.json$|ledger/){PART}(?:/{PART})*"
+PATH = rf"(?!bundle\.json$|model\.sig$|ledger/){PART}(?:/{PART})*"
 # What each kind of statement says besides its time: texts, objects {}, lists [] and truth values ?.
 SCHEMA = """
 ledger-opened ledger operator origin
@@ -48,6 +46,8 @@ review answers{} comment decision expires role run seen{}
 release demo? run waivers[]
 recall kind name reason
 key new old reason role
+revocation key reason
+bundle-key key run
 """
 TYPES = {"": str, "{}": dict, "[]": list, "?": bool}
 WORDS = [re.findall(r"([a-z-]+)(\W*)(?: |$)", row) for row in SCHEMA.split("\n") if row]
@@ -58,8 +58,14 @@ SPLIT = "evidence/test-split.jsonl"
 STATED = ("adapters/", "guard/", "stages/", "system.json", "run.json", "figures.json")
 
 
-class EvidenceError(Exception):
-    """Something does not hold: a code and what it is about."""
+class EvidenceError(ValueError):
+    """Something does not hold: its code."""
+
+
+def need(holds: Any, code: str) -> None:
+    """Raise EvidenceError unless it holds; a plain ValueError where there is no code but words."""
+    if not holds:
+        raise (EvidenceError if "." in code else ValueError)(code)
 
 
 class Found:
@@ -82,6 +88,7 @@ ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 ROOT = pow(2, (P - 1) // 4, P)
 Point = tuple[int, int, int, int]
+File = Path | None
 
 
 def _add(a: Point, b: Point) -> Point:
@@ -107,19 +114,11 @@ def _decode(data: bytes) -> Point | None:
         return None
     u, v = y * y - 1, D * y * y + 1
     x = u * v**3 * pow(u * v**7, (P - 5) // 8, P) % P
-    if (v * x * x - u) % P:
-        x = x * ROOT % P
+    x = x * ROOT % P if (v * x * x - u) % P else x
     if (v * x * x - u) % P or (x == 0 and sign):
         return None
-    if x & 1 != sign:
-        x = P - x
+    x = x if x & 1 == sign else P - x
     return x, y, 1, x * y % P
-
-
-def _encode(point: Point) -> bytes:
-    inverse = pow(point[2], P - 2, P)
-    x, y = point[0] * inverse % P, point[1] * inverse % P
-    return (y | (x & 1) << 255).to_bytes(32, "little")
 
 
 BASE = _decode(bytes([0x58]) + bytes([0x66]) * 31) or (0, 1, 1, 0)
@@ -131,18 +130,18 @@ def verifies(key: bytes, signature: bytes, data: bytes) -> bool:
     if point is None or len(signature) != 64 or s >= ORDER:
         return False
     h = int.from_bytes(hashlib.sha512(signature[:32] + key + data).digest(), "little") % ORDER
-    minus = (P - point[0], point[1], 1, P - point[3])
-    return _encode(_add(_times(s, BASE), _times(h, minus))) == signature[:32]
+    x, y, z, _ = _add(_times(s, BASE), _times(h, (P - point[0], point[1], 1, P - point[3])))
+    x, y = x * pow(z, P - 2, P) % P, y * pow(z, P - 2, P) % P
+    return (y | (x & 1) << 255).to_bytes(32, "little") == signature[:32]
 
 
 def unbase(text: Any) -> bytes:
     """Read canonical base64."""
     try:
         data = base64.b64decode(text.encode("ascii"), validate=True)
-    except (AttributeError, binascii.Error, ValueError) as error:
+    except (AttributeError, ValueError) as error:
         raise ValueError("not base64") from error
-    if base64.b64encode(data).decode() != text:
-        raise ValueError("spare bits")
+    need(base64.b64encode(data).decode() == text, "spare bits")
     return data
 
 
@@ -152,9 +151,7 @@ def plain(value: Any) -> bool:
         return all(k.isascii() and plain(v) for k, v in value.items())
     if isinstance(value, list):
         return all(map(plain, value))
-    if isinstance(value, int):
-        return abs(value) <= LARGEST
-    return isinstance(value, str) or value is None
+    return isinstance(value, str) or value is None or (isinstance(value, int) and abs(value) <= LARGEST)
 
 
 def written(value: Any) -> bytes:
@@ -169,14 +166,8 @@ def canonical(data: bytes) -> Any:
         same = plain(value) and written(value) == data
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not same:
-        raise ValueError("not canonical")
+    need(same, "not canonical")
     return value
-
-
-def sha256(data: bytes) -> str:
-    """SHA-256 in hex."""
-    return hashlib.sha256(data).hexdigest()
 
 
 class Key:
@@ -186,11 +177,10 @@ class Key:
         self.name, _, rest = text.partition("+")
         hashed, _, key = rest.partition("+")
         data = unbase(key)
-        self.raw, self.id = data[1:], sha256(data[1:])
+        self.raw, self.id = data[1:], hashlib.sha256(data[1:]).hexdigest()
         self.hash = hashlib.sha256(self.name.encode() + b"\n" + data).digest()[:4]
-        good = re.fullmatch(NAME, self.name) and len(data) == 33 and data[0] == 1
-        if not good or self.hash.hex() != hashed or int.from_bytes(self.raw, "little") & (2**255 - 1) >= P:
-            raise ValueError("not a key")
+        need(re.fullmatch(NAME, self.name) and len(data) == 33 and data[0] == 1, "not a key")
+        need(int.from_bytes(self.raw, "little") & (2**255 - 1) < P and self.hash.hex() == hashed, "not a key")
 
 
 class Note:
@@ -203,14 +193,13 @@ class Note:
         self.origin, self.size, self.root = m[1], int(m[2]), unbase(m[3])
         self.text = f"{m[1]}\n{m[2]}\n{m[3]}\n".encode()
         self.lines = []
-        for line in m[4][:-1].split("\n"):
-            parts = re.fullmatch(r"— ([^ ]+) ([^ ]+)", line)
-            signature = unbase(parts[2]) if parts else b""
-            if not parts or not re.fullmatch(NAME, parts[1]) or len(signature) != 68:
-                raise ValueError("not a signature")
-            self.lines.append((parts[1], signature[:4], signature[4:]))
-        if len(self.root) != 32 or len({line[:2] for line in self.lines}) < len(self.lines):
-            raise ValueError("not a checkpoint")
+        for _, name, *rest in [line.split(" ") for line in str(m[4])[:-1].split("\n")]:
+            signature = unbase("".join(rest[:1]))
+            need(
+                re.fullmatch(NAME, name) and len(signature) in (68, 76) and len(rest) == 1, "not a signature"
+            )
+            self.lines.append((name, signature[:4], signature[4:]))
+        need(len(self.root) == 32 and len({n[:2] for n in self.lines}) == len(self.lines), "not a checkpoint")
 
     def signed_by(self, key: Key) -> bool:
         """Whether this key signed it."""
@@ -223,41 +212,33 @@ class Entry:
 
     def __init__(self, data: bytes) -> None:
         envelope = shaped(data, "entry.malformed", {"payload", "payloadType", "signatures"})
-        if envelope["payloadType"] != PAYLOAD_TYPE:
-            raise EvidenceError("entry.payload-type")
+        need(envelope["payloadType"] == PAYLOAD_TYPE, "entry.payload-type")
         try:
             payload, self.signatures = unbase(envelope["payload"]), []
             for row in envelope["signatures"]:
-                if set(row) != {"keyid", "sig"} or not isinstance(row["keyid"], str):
-                    raise ValueError("not a signature")
+                need(set(row) == {"keyid", "sig"} and isinstance(row["keyid"], str), "not a signature")
                 self.signatures.append((row["keyid"], unbase(row["sig"])))
         except (TypeError, ValueError) as error:
             raise EvidenceError("entry.malformed") from error
-        if not self.signatures:
-            raise EvidenceError("entry.unsigned")
-        if len(dict(self.signatures)) < len(self.signatures):
-            raise EvidenceError("entry.duplicate-key")
+        need(self.signatures, "entry.unsigned")
+        need(len(dict(self.signatures)) == len(self.signatures), "entry.duplicate-key")
         self.signed = b"DSSEv1 28 %b %d %b" % (PAYLOAD_TYPE.encode(), len(payload), payload)
         self.kind, self.subjects, self.body = statement(payload)
 
 
-def shaped(data: bytes, code: str, keys: set[str]) -> dict[str, Any]:
-    """Read a canonical object with exactly these keys."""
+def shaped(data: bytes, code: str, keys: set[str] | None = None) -> Any:
+    """Read canonical JSON: an object with exactly these keys, or anything."""
     try:
         value = canonical(data)
     except ValueError as error:
         raise EvidenceError(code) from error
-    if not isinstance(value, dict) or set(value) != keys:
-        raise EvidenceError(code)
+    need(not keys or (isinstance(value, dict) and set(value) == keys), code)
     return value
 
 
 def statement(payload: bytes) -> tuple[str, dict[str, str], dict[str, Any]]:
     """Read an in-toto statement of a known kind: kind, subjects, predicate."""
-    try:
-        value = canonical(payload)
-    except ValueError as error:
-        raise EvidenceError("entry.malformed") from error
+    value = shaped(payload, "entry.malformed")
     try:
         name, body = value["predicateType"], value["predicate"]
         kind = name.removeprefix("urn:trimtab:").removesuffix(":v1")
@@ -270,8 +251,7 @@ def statement(payload: bytes) -> tuple[str, dict[str, str], dict[str, Any]]:
         good = good and re.fullmatch(TIME, body["time"])
     except (KeyError, TypeError, AttributeError) as error:
         raise EvidenceError("entry.statement") from error
-    if not good:
-        raise EvidenceError("entry.statement")
+    need(good, "entry.statement")
     return kind, subjects, body
 
 
@@ -293,10 +273,9 @@ def tree(hashes: list[bytes]) -> bytes:
 
 def tile_name(level: str, index: int, width: int) -> str:
     """Path of a tile."""
-    digits = f"{index:03d}"
-    digits = digits.zfill(-(-len(digits) // 3) * 3)
-    parts = [digits[i : i + 3] for i in range(0, len(digits), 3)]
-    path = "/".join([*(f"x{p}" for p in parts[:-1]), parts[-1]])
+    path, rest = f"{index % 1000:03d}", index // 1000
+    while rest:
+        path, rest = f"x{rest % 1000:03d}/{path}", rest // 1000
     return f"tile/{level}/{path}" + ("" if width == 256 else f".p/{width}")
 
 
@@ -322,27 +301,23 @@ def read_ledger(folder: Path, found: Found) -> tuple[Note, list[bytes], set[str]
             part = hashes[256 * index : 256 * index + 256]
             name = tile_name(str(level), index, len(part))
             names.add(name)
-            there = (folder / name).read_bytes() if (folder / name).is_file() else None
-            found.must(there == b"".join(part), "ledger.tile", f"ledger/{name}")
-        hashes = [tree(hashes[i : i + 256]) for i in range(0, len(hashes) // 256 * 256, 256)]
-        level += 1
+            same = (folder / name).is_file() and (folder / name).read_bytes() == b"".join(part)
+            found.must(same, "ledger.tile", f"ledger/{name}")
+        level, whole = level + 1, range(0, len(hashes) // 256 * 256, 256)
+        hashes = [tree(hashes[i : i + 256]) for i in whole]
     found.must(tree([leaf(e) for e in entries]) == note.root, "ledger.root", "ledger/checkpoint")
     return note, entries, names
 
 
 def cut(path: Path) -> list[bytes] | None:
     """Read a tile of entries, each after its length in two bytes; None for what is none."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    entries, at = [], 0
+    data = path.read_bytes() if path.is_file() else b"?"
+    entries, at = list[bytes](), 0
     while at < len(data):
         end = at + 2 + int.from_bytes(data[at : at + 2], "big")
         if end > len(data) or at + 2 > len(data):
             return None
-        entries.append(data[at + 2 : end])
-        at = end
+        entries, at = [*entries, data[at + 2 : end]], end
     return entries
 
 
@@ -363,7 +338,7 @@ def read_manifest(folder: Path, found: Found) -> dict[str, Any] | None:
 
 def check_files(folder: Path, files: dict[str, Any], ledger: set[str], found: Found) -> None:
     """Compare what is there with what the manifest and the ledger say."""
-    expected = {*files, "bundle.json", *(f"ledger/{n}" for n in ledger)}
+    expected = {*files, "bundle.json", "model.sig", *(f"ledger/{n}" for n in ledger)}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
@@ -372,22 +347,22 @@ def check_files(folder: Path, files: dict[str, Any], ledger: set[str], found: Fo
             found.must(name in expected, "bundle.unlisted", name)
     for name, row in sorted(files.items()):
         path = folder / name
-        if path.is_symlink() or not path.is_file():
-            found.must(False, "bundle.missing", name)
-            continue
-        with path.open("rb") as file:
-            same = hashlib.file_digest(file, "sha256").hexdigest() == row["sha256"]
-        found.must(same and path.stat().st_size == row["size"], "bundle.changed", name)
+        if found.must(path.is_file() and not path.is_symlink(), "bundle.missing", name):
+            with path.open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == row["sha256"]
+            found.must(same and path.stat().st_size == row["size"], "bundle.changed", name)
 
 
 class Log:
-    """A ledger whose entries can be read: the note, entries, leaf hashes, and the keys in force at its end."""
+    """A ledger whose entries can be read, and the keys in force at its end (governance/ledger/keyring.py)."""
 
     def __init__(self, note: Note, raw: list[bytes], found: Found) -> None:
         self.note, self.found, self.leaves = note, found, [leaf(r) for r in raw]
         self.entries: list[Entry] = []
         self.keys: dict[str, Key] = {}
         self.roles: dict[tuple[str, str], list[Key]] = {}
+        self.person: dict[str, str] = {}
+        self.gone = self.revoked = frozenset[str]()
         for index, data in enumerate(raw):
             try:
                 self.entries.append(Entry(data))
@@ -414,11 +389,10 @@ class Log:
             last = entry.body["time"]
             try:
                 keys = {k.id: k for k in self._signers(entry)}
-                if {k for k, _ in entry.signatures} != set(keys):
-                    raise EvidenceError("entry.signer")
-                if not all(verifies(keys[k].raw, s, entry.signed) for k, s in entry.signatures):
-                    raise EvidenceError("entry.signature")
-                self._learn(entry)
+                need({k for k, _ in entry.signatures} == set(keys), "entry.signer")
+                good = all(verifies(keys[k].raw, s, entry.signed) for k, s in entry.signatures)
+                need(good, "entry.signature")
+                self._learn(entry.kind, entry.body)
             except EvidenceError as error:
                 self.found.must(False, str(error), place)
             except (KeyError, TypeError, ValueError, AttributeError):
@@ -431,19 +405,29 @@ class Log:
         body = entry.body
         if entry.kind == "review":
             held = self.roles.get((body["run"], body["role"]), [])
-            return [k for k in held if k.id in dict(entry.signatures)][:1]
-        if entry.kind == "key":
-            if body["old"] != self.keys[body["role"]].id:
-                raise EvidenceError("entry.signer")
-            return [self.keys["operator"], Key(body["new"])]
-        return [self.keys["operator"]]
+            return [k for k in held if k.id in dict(entry.signatures) and k.id not in self.gone][:1]
+        own, reviewers = {k.id for k in self.keys.values()}, [k for ks in self.roles.values() for k in ks]
+        new, signer = [Key(body["new"])] if entry.kind == "key" else [], [self.keys["operator"]]
+        if new and body["role"] == "reviewer":
+            signer = [k for k in reviewers if k.id == body["old"] and k.id not in self.gone][:1]
+            need(signer and new[0].id not in own | self.gone | {k.id for k in reviewers}, "entry.signer")
+        elif new:
+            need(body["old"] == self.keys[body["role"]].id, "entry.signer")
+        need(entry.kind != "revocation" or body["key"] not in own, "entry.signer")
+        return signer + new
 
-    def _learn(self, entry: Entry) -> None:
-        if entry.kind == "key":
-            self.keys[entry.body["role"]] = Key(entry.body["new"])
-        if entry.kind == "roles":
-            for role in entry.body["roles"]:
-                self.roles[entry.body["run"], role["name"]] = [Key(k) for k in role["keys"]]
+    def _learn(self, kind: str, body: dict[str, Any]) -> None:
+        if kind == "roles":
+            for role in body["roles"]:
+                self.roles[body["run"], role["name"]] = [Key(k) for k in role["keys"]]
+        elif kind == "key" and body["role"] == "reviewer":
+            new, old = Key(body["new"]), body["old"]
+            self.roles = {r: [new if k.id == old else k for k in ks] for r, ks in self.roles.items()}
+            self.person[new.id], self.gone = self.person.get(old, old), self.gone | {old}
+        elif kind == "key":
+            self.keys[body["role"]] = Key(body["new"])
+        elif kind == "revocation":
+            self.gone, self.revoked = self.gone | {body["key"]}, self.revoked | {body["key"]}
 
 
 class Claims:
@@ -453,10 +437,9 @@ class Claims:
         self.folder, self.files = folder, manifest["files"]
         self.demo, self.run = manifest["demo"], manifest["run"]
         self.log, self.found, self.at = log, log.found, at
-        self.candidate = sha256((folder / "bundle.json").read_bytes())
+        self.subjects = {"bundle.json": hashlib.sha256((folder / "bundle.json").read_bytes()).hexdigest()}
         self.own = [(i, e) for i, e in enumerate(log.entries) if e.body.get("run") == self.run]
-        subjects = {"bundle.json": self.candidate}
-        self.released = [(i, e) for i, e in self.of("release") if e.subjects == subjects]
+        self.released = [(i, e) for i, e in self.of("release") if e.subjects == self.subjects][-1:]
 
     def of(self, kind: str) -> list[tuple[int, Entry]]:
         """Return index and entry of one kind."""
@@ -472,18 +455,19 @@ class Claims:
 
     def order(self) -> None:
         """The run states its terms once and first; roles come before training."""
-        must, started = self.found.must, self.of("run-started")
+        must, started, roles = self.found.must, self.of("run-started"), self.of("roles")
         if must(len(started) == 1, "run.not-started", self.run):
             must(self.own[0][0] == started[0][0], "run.order", self.run)
         indices = [i for i, _ in self.of("training")]
-        roles = self.of("roles")
         if must(len(roles) == 1, "roles.missing", self.run):
             index, entry = roles[0]
             must(entry.body["demo"] == self.demo, "release.demo", self.run)
             must(self.demo or not indices or index < indices[0], "roles.late", f"entry {index}")
-            keys = [Key(k).raw for role in entry.body["roles"] for k in role["keys"]]
-            keys += [k.raw for k in self.log.keys.values()]
+            keys = [k.raw for k in self.log.keys.values()]
+            keys += [Key(k).raw for role in entry.body["roles"] for k in role["keys"]]
             must(len(set(keys)) == len(keys), "roles.key-twice", f"entry {index}")
+        if self.of("bundle-key"):
+            must((self.folder / "model.sig").is_file(), "model-signature.missing", "model.sig")
         if must(len(self.released) == 1, "release.missing", self.run):
             must(self.released[0][1].body["demo"] == self.demo, "release.demo", self.run)
 
@@ -495,13 +479,10 @@ class Claims:
             if must(len(found) > 0, "stage.missing", name) and must(len(found) == 1, "stage.repeated", name):
                 must(found[0] > last, "stage.order", name)
                 last = max(last, found[0])
-        for _, entry in self.own:
-            if entry.kind in ("release", "review"):
-                continue
+        for entry in [e for _, e in self.own if e.kind not in ("release", "review")]:
             for name, digest in entry.subjects.items():
-                if entry.kind in ("records", "screen") and name not in self.files:
-                    continue
-                if must(name in self.files, "stage.absent", name):
+                left_out = entry.kind in ("records", "screen") and name not in self.files
+                if not left_out and must(name in self.files, "stage.absent", name):
                     must(self.files[name]["sha256"] == digest, "stage.changed", name)
                 stated.add(name)
         for name in self.files:
@@ -537,8 +518,7 @@ class Claims:
 
     def lines(self, name: str) -> list[Any]:
         """Read canonical JSON lines that the manifest lists."""
-        if name not in self.files:
-            raise ValueError(name)
+        need(name in self.files, name)
         return [canonical(line) for line in (self.folder / name).read_bytes().split(b"\n")[:-1]]
 
     def records(self) -> None:
@@ -559,8 +539,7 @@ class Claims:
         told = json.loads((self.folder / "figures.json").read_bytes())
         gates = json.loads((self.folder / "policy.json").read_bytes())
         stated = {v["gate"]["figure"]: v["outcome"] for v in told["verdicts"]}
-        same = (stated, told["outcome"]) == (body["gates"], body["outcome"])
-        must(same, "verdict.changed", "figures.json")
+        must((stated, told["outcome"]) == (body["gates"], body["outcome"]), "verdict.changed", "figures.json")
         must([v["gate"] for v in told["verdicts"]] == gates, "verdict.gates", "figures.json")
         waived = {w["gate"]: w for _, e in self.released[:1] for w in e.body["waivers"]}
         open_gates = [g["figure"] for g in gates if g["required"] and stated.get(g["figure"]) != "pass"]
@@ -568,72 +547,64 @@ class Claims:
             if not must(name in waived, "gate.not-passed", name):
                 continue
             why, owner, expires = (waived[name][k] for k in ("reason", "owner", "expires"))
-            good = why.strip() and owner.strip() and re.fullmatch(TIME, expires)
-            must(bool(good), "waiver.empty", name)
-            self.found.notes.append(f"waived: {name} {stated.get(name)}, by {owner}: {why}")
+            must(bool(why.strip() and owner.strip() and re.fullmatch(TIME, expires)), "waiver.empty", name)
+            self.found.notes.append(f"waived: {name} {stated.get(name)}, by {owner} until {expires}: {why}")
             if expires < self.at:
                 self.found.due.append(("waiver.due", name))
 
     def reviews(self) -> None:
-        """Each role has its quorum of approvals of this candidate; nobody's last word is a rejection."""
+        """Each role has its quorum of approvals, none by a revoked key; nobody's last word is a rejection."""
         must = self.found.must
         latest: dict[tuple[str, str], Entry] = {}
         end = self.released[0][0] if self.released else len(self.log.entries)
-        for index, entry in self.of("review"):
-            if entry.subjects != {"bundle.json": self.candidate} or index > end:
-                continue
+        for index, entry in [(i, e) for i, e in self.of("review") if i < end and e.subjects == self.subjects]:
             seen = entry.body["seen"]
             good = tree(self.log.leaves[: seen["size"]]).hex() == seen["root"] and 0 < seen["size"] <= index
             must(good, "review.seen", f"entry {index}")
-            latest[entry.body["role"], entry.signatures[0][0]] = entry
+            signer = entry.signatures[0][0]
+            latest[entry.body["role"], self.log.person.get(signer, signer)] = entry
         for role in self.of("roles")[0][1].body["roles"]:
-            own = [e for (name, _), e in latest.items() if name == role["name"]]
-            decisions = [e.body["decision"] for e in own]
+            given = [(e.body, e.signatures[0][0]) for (name, _), e in latest.items() if name == role["name"]]
+            given = [(b, k) for b, k in given if k not in self.log.revoked or b["decision"] != "approve"]
+            decisions = [b["decision"] for b, _ in given]
             must("reject" not in decisions, "review.rejected", role["name"])
             must(decisions.count("approve") >= role["quorum"], "review.quorum", role["name"])
-            valid = [e for e in own if e.body["decision"] == "approve" and e.body["expires"] >= self.at]
+            valid = [b for b, _ in given if b["decision"] == "approve" and b["expires"] >= self.at]
             if len(valid) < role["quorum"]:
                 self.found.due.append(("review.due", role["name"]))
 
 
 def salted(rows: list[dict[str, Any]]) -> str:
     """Root over rows with their salts."""
-    hashes = []
-    for row in rows:
-        content = {k: v for k, v in row.items() if k != "salt"}
-        hashes.append(leaf(bytes.fromhex(row["salt"]) + written(content)))
-    return tree(hashes).hex()
-
-
-CONTENT = {"pair": ("text_a", "text_b"), "preference": ("chosen", "rejected")}
+    copies = [dict(row) for row in rows]
+    return tree([leaf(bytes.fromhex(row.pop("salt")) + written(row)) for row in copies]).hex()
 
 
 def identity(row: dict[str, Any]) -> tuple[str, str]:
     """Return id and lineage id of a record, made anew."""
-    fields = CONTENT.get(row["kind"], ("messages",))
+    kinds = {"pair": ("text_a", "text_b"), "preference": ("chosen", "rejected")}
+    content = {field: row[field] for field in kinds.get(row["kind"], ("messages",))}
     lineage = {k: v for k, v in row["lineage"].items() if k != "time"}
-    own = sha256(written({"kind": row["kind"], **{f: row[f] for f in fields}}))
-    return own, sha256(written({"id": own, "lineage": lineage}))
+    own = hashlib.sha256(written({"kind": row["kind"], **content})).hexdigest()
+    return own, hashlib.sha256(written({"id": own, "lineage": lineage})).hexdigest()
 
 
 def read_trust(path: Path) -> list[tuple[str, Key]]:
     """Read lines ROLE KEY; ValueError where a key is there twice."""
     rows = [line.split() for line in path.read_text("utf-8").splitlines()]
-    found = [(row[0], Key(row[1])) for row in rows if row and not row[0].startswith("#")]
-    if not found or len({k.raw for _, k in found}) < len(found):
-        raise ValueError("no key, or one twice")
+    found = [(row[0], Key(row[1])) for row in rows if row and row[0][0] != "#" and row[0] != "witness"]
+    need(found and len({k.raw for _, k in found}) == len(found), "no key, or one twice")
     return found
 
 
 def check_trust(log: Log, trust: list[tuple[str, Key]], run: str) -> None:
     """The keys in force, and those of the run's roles that reviewed, are those that the auditor trusts."""
+    held = {(role, key.id) for role, key in trust}
     for role, key in log.keys.items():
-        good = any(r == role and k.raw == key.raw for r, k in trust)
-        log.found.must(good, f"trust.{role}", key.name)
-    for entry in log.entries:
-        if entry.kind == "review" and entry.body["run"] == run:
-            good = any(r == entry.body["role"] and k.id == entry.signatures[0][0] for r, k in trust)
-            log.found.must(good, "trust.reviewer", entry.body["role"])
+        log.found.must((role, key.id) in held, f"trust.{role}", key.name)
+    for entry in [e for e in log.entries if e.kind == "review" and e.body["run"] == run]:
+        role = entry.body["role"]
+        log.found.must((role, entry.signatures[0][0]) in held, "trust.reviewer", role)
 
 
 def check_known(log: Log, known: Note) -> None:
@@ -648,24 +619,53 @@ def check_known(log: Log, known: Note) -> None:
         must(tree(log.leaves[: known.size]) == known.root, "known.fork", f"{known.size} entries")
 
 
-def verify(folder: Path, trust: Path | None = None, known: Path | None = None, at: str = "") -> Found:
+def read_recalls(path: Path) -> list[Entry]:
+    """Read lines that are entries; ValueError where one is no recall or revocation."""
+    *lines, rest = path.read_bytes().split(b"\n")
+    entries = [Entry(line) for line in lines]
+    need(not rest and all(e.kind in ("recall", "revocation") for e in entries), "not recalls")
+    return entries
+
+
+def check_recalls(claims: Claims, brought: list[Entry], trust: list[tuple[str, Key]]) -> None:
+    """Nothing of the bundle is recalled, in its own ledger or by entries that the auditor brings."""
+    must, log = claims.found.must, claims.log
+    operators = {k.id: k.raw for k in [log.keys["operator"], *(k for role, k in trust if role == "operator")]}
+    for number, entry in enumerate(brought, start=1):
+        (signer, signature), *more = entry.signatures
+        good = not more and signer in operators and verifies(operators[signer], signature, entry.signed)
+        must(good, "recalls.signer", f"recall {number}")
+    rows = [row for name in claims.files if name.startswith("records/") for row in claims.lines(name)]
+    names = {row["sha256"] for row in claims.files.values()} | {*claims.subjects.values()}
+    names |= {n for r in rows for n in (r["id"], r["lineage"]["generator"], *r["lineage"]["parents"])}
+    for entry in [*(e for e in log.entries if e.kind == "recall"), *brought]:
+        if entry.kind == "recall":
+            reached = names & {entry.body["name"], *entry.subjects.values()}
+            must(not reached, "recalled", f"{entry.body['kind']} {entry.body['name'][:16]}")
+        for _, review in claims.of("review") if entry.kind == "revocation" else []:
+            must(review.signatures[0][0] != entry.body["key"], "key.revoked", review.body["role"])
+
+
+def verify(folder: Path, trust: File = None, known: File = None, at: str = "", recalls: File = None) -> Found:
     """Check a bundle; ValueError or OSError where what the auditor brings cannot be read."""
-    found = Found()
-    keys = read_trust(trust) if trust else None
+    found, brought = Found(), read_recalls(recalls) if recalls else []
+    keys = read_trust(trust) if trust else []
     seen = Note(known.read_bytes()) if known else None
-    manifest = read_manifest(folder, found)
-    ledger = read_ledger(folder / "ledger", found)
+    manifest, ledger = read_manifest(folder, found), read_ledger(folder / "ledger", found)
     if manifest is not None and ledger is not None:
         check_files(folder, manifest["files"], ledger[2], found)
     log = Log(ledger[0], ledger[1], found) if ledger else None
     if manifest is None or log is None or not log.readable:
         return found
     log.check()
-    Claims(folder, manifest, log, at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")).check()
-    if keys is not None:
+    claims = Claims(folder, manifest, log, at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    claims.check()
+    if keys:
         check_trust(log, keys, manifest["run"])
     if seen is not None:
         check_known(log, seen)
+    if not found.failures:
+        check_recalls(claims, brought, keys)
     return found
 
 
@@ -675,24 +675,24 @@ def main() -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--trust", type=Path, help="lines ROLE KEY, from outside the bundle")
     parser.add_argument("--known-checkpoint", type=Path, help="a checkpoint of this ledger seen before")
+    parser.add_argument("--recalls", type=Path, help="a file that trimtab recall wrote")
     parser.add_argument("--at", default="", help="when reviews must hold, such as 2026-01-31T00:00:00Z")
-    arguments = parser.parse_args()
-    if not arguments.bundle.is_dir() or (arguments.at and not re.fullmatch(TIME, arguments.at)):
+    a = parser.parse_args()
+    if not a.bundle.is_dir() or (a.at and not re.fullmatch(TIME, a.at)):
         parser.error("BUNDLE must be a folder, and --at a time such as 2026-01-31T00:00:00Z")
     try:
-        found = verify(arguments.bundle, arguments.trust, arguments.known_checkpoint, arguments.at)
+        found = verify(a.bundle, a.trust, a.known_checkpoint, a.at, a.recalls)
     except (OSError, ValueError) as error:
-        parser.error(f"--trust or --known-checkpoint cannot be read: {error}")
-    lines = [f"{place} [{code}]" for code, place in [*found.failures, *found.due]]
-    print(*(ascii(line)[1:-1] for line in lines + found.notes), sep="\n")
+        parser.error(f"--trust, --known-checkpoint or --recalls cannot be read: {error}")
+    lines = [f"{place} [{code}]" for code, place in [*found.failures, *found.due]] + found.notes
+    print(*(ascii(line)[1:-1] for line in lines), sep="\n")
     if found.failures:
         print(f"evidence: {len(found.failures)} failures")
         return 1
-    signer = "signers as trusted" if arguments.trust else "self-consistent, signer not authenticated"
-    print(f"evidence: {'due' if found.due else 'holds'}; {signer}; figures were not recomputed")
-    if not arguments.known_checkpoint:
-        print("roll back and fork: not checked, for want of --known-checkpoint")
-    return 3 if found.due or not arguments.trust else 0
+    signer = "signers as trusted" if a.trust else "self-consistent, signer not authenticated"
+    fork = "" if a.known_checkpoint else "; roll back and fork not checked, for want of --known-checkpoint"
+    print(f"evidence: {'due' if found.due else 'holds'}; {signer}; figures were not recomputed{fork}")
+    return 3 if found.due or not a.trust else 0
 
 
 if __name__ == "__main__":

@@ -46,8 +46,20 @@ class Claims:
 
     @cached_property
     def released(self) -> list[tuple[int, Statement]]:
-        """The statements that release this candidate."""
-        return [(i, s) for i, s in self.of("release") if s.subjects == self.candidate]
+        """The last statement that releases this candidate: released again, it has the waivers of then."""
+        return [(i, s) for i, s in self.of("release") if s.subjects == self.candidate][-1:]
+
+    @property
+    def bundle_key(self) -> str | None:
+        """The key on P-256 that signs the whole bundle; None where it is not signed so."""
+        stated = [s.body["key"] for _, s in self.of("bundle-key")]
+        return str(stated[-1]) if stated else None
+
+    @cached_property
+    def policy_waivers(self) -> list[Any]:
+        """The waivers that were written down before the run."""
+        config = json.loads((self.folder / "run.json").read_bytes())["config"]
+        return list(config.get("waivers", ()))
 
     def check(self, *, released: bool = True) -> None:
         """Check everything; with `released` False, as before the release is stated."""
@@ -127,6 +139,11 @@ class Claims:
                 same, f"{key}.changed", f"{key}.json", "is not the one that the run started with"
             )
 
+        for principle in json.loads((self.folder / "charter.json").read_bytes())["principle"]:
+            for vote in principle.get("dissent", ()):
+                told = f"{vote['disagreed']} of {vote['seen']} in group {vote['group']} disagreed"
+                self.report.notes.append(f"dissent on {principle['id']}: {told}")
+
     def split(self) -> None:
         """The outcomes are of all the cases that were committed to before training, and of no others."""
         must, body = self.report.must, self.of("run-started")[0][1].body["split"]
@@ -202,20 +219,26 @@ class Claims:
             waiver["reason"].strip() and waiver["owner"].strip() and TIME.fullmatch(waiver["expires"])
         )
         must(good, "waiver.empty", gate, "a waiver needs a reason, an owner and an expiry")
-        self.report.notes.append(f"waived: {gate} {outcome}, by {waiver['owner']}: {waiver['reason']}")
+        where = "in its policy" if waiver in self.policy_waivers else "at its release"
+        why = f"by {waiver['owner']} {where}, until {waiver['expires']}: {waiver['reason']}"
+        self.report.notes.append(f"waived: {gate} {outcome}, {why}")
         if waiver["expires"] < self.at:
             self.report.due.append(Finding("waiver.due", gate, f"the waiver ended at {waiver['expires']}"))
 
     def reviews(self) -> None:
         """Each role has its quorum of approvals of this candidate; nobody's last word is a rejection."""
-        latest: dict[tuple[str, str], Statement] = {}
+        latest: dict[tuple[str, str], tuple[str, Any]] = {}
         for index, statement in self.of("review"):
             if statement.subjects == self.candidate and (not self.released or index < self.released[0][0]):
                 self._seen(index, statement.body["seen"])
                 signer = self.log.entries[index].signatures[0][0]
-                latest[statement.body["role"], signer] = statement
+                latest[statement.body["role"], self.log.ring.holder(signer)] = (signer, statement.body)
         for role in self.of("roles")[0][1].body["roles"]:
-            self._quorum(role, [s.body for (name, _), s in latest.items() if name == role["name"]])
+            own = [found for (name, _), found in latest.items() if name == role["name"]]
+            revoked = [body for signer, body in own if signer in self.log.ring.revoked]
+            self.report.notes += [f"of a revoked key: {b['decision']} by {role['name']}" for b in revoked]
+            counted = [b for _, b in own if b not in revoked or b["decision"] != "approve"]
+            self._quorum(role, counted)
 
     def _seen(self, index: int, seen: dict[str, Any]) -> None:
         size = seen["size"]

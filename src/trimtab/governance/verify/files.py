@@ -15,13 +15,14 @@ from trimtab.governance.verify.report import Report
 from trimtab.models.cache import file_digest
 
 MANIFEST, FORMAT, LEDGER = "bundle.json", "trimtab-bundle-1", "ledger"
+MODEL_SIGNATURE = "model.sig"  # of all files but itself, so that none of them can list it
 
 
 def _listed(name: str) -> str:
     parts = name.split("/")
     if not all(re.fullmatch(r"[A-Za-z0-9._-]+", p) and p not in (".", "..") for p in parts):
         raise ValueError("is not a plain path")
-    if name == MANIFEST or parts[0] == LEDGER:
+    if name in (MANIFEST, MODEL_SIGNATURE) or parts[0] == LEDGER:
         raise ValueError("cannot be listed")
     return name
 
@@ -64,7 +65,7 @@ def read_manifest(folder: Path, report: Report) -> Manifest | None:
 
 def check_files(folder: Path, manifest: Manifest, ledger: Collection[str], report: Report) -> None:
     """Compare what is in the folder with what manifest and ledger say."""
-    expected = {MANIFEST, *manifest.files, *(f"{LEDGER}/{name}" for name in ledger)}
+    expected = {MANIFEST, MODEL_SIGNATURE, *manifest.files, *(f"{LEDGER}/{name}" for name in ledger)}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):

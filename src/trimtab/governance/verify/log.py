@@ -8,7 +8,8 @@ from pathlib import Path
 
 from trimtab.errors import TrimtabError
 from trimtab.governance.ledger.envelope import Entry, open_entry
-from trimtab.governance.ledger.note import PublicKey, Signed, malformed, parse_checkpoint, parse_key
+from trimtab.governance.ledger.keyring import Keyring
+from trimtab.governance.ledger.note import PublicKey, Signed, malformed, parse_checkpoint
 from trimtab.governance.ledger.tiles import (
     CHECKPOINT,
     ENTRIES,
@@ -26,13 +27,17 @@ _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 @dataclass
 class CheckedLog:
-    """A ledger whose entries can be read; `keys` are in force at its end, by role of the ledger's own."""
+    """A ledger whose entries can be read, and the keys in force at its end."""
 
     signed: Signed
     entries: list[Entry]
     leaves: list[bytes]
-    keys: dict[str, PublicKey] = field(default_factory=dict)
-    roles: dict[tuple[str, str], Sequence[PublicKey]] = field(default_factory=dict)
+    ring: Keyring = field(default_factory=Keyring)
+
+    @property
+    def keys(self) -> dict[str, PublicKey]:
+        """The keys of operator and ledger."""
+        return self.ring.own
 
     def root_of(self, size: int) -> bytes:
         """Return the root of the first `size` entries."""
@@ -86,7 +91,9 @@ def check_log(signed: Signed, raw: Sequence[bytes], report: Report) -> CheckedLo
         try:
             _check_signers(log, entry, f"entry {index}")
         except TrimtabError as error:
-            report.must(False, error.problems[0].code, f"entry {index}", error.problems[0].message)
+            code, what = error.problems[0].code, error.problems[0].message
+            code = code if code.startswith("entry.") else "entry.statement"  # such as a key that is none
+            report.must(False, code, f"entry {index}", what)
         except _MALFORMED:
             report.must(False, "entry.statement", f"entry {index}", "does not say what its kind must say")
     good = len(signed.signatures) == 1 and signed.signed_by(log.keys["ledger"])
@@ -100,7 +107,7 @@ def _opened(log: CheckedLog, report: Report) -> bool:
     if good:
         body = log.entries[0].statement.body
         try:
-            log.keys = {role: parse_key(body[role], role) for role in ("operator", "ledger")}
+            log.ring.learn(log.entries[0].statement, "entry 0")
             good = body["origin"] == log.signed.checkpoint.origin == log.keys["ledger"].name
         except TrimtabError:
             good = False
@@ -109,27 +116,9 @@ def _opened(log: CheckedLog, report: Report) -> bool:
 
 def _check_signers(log: CheckedLog, entry: Entry, place: str) -> None:
     """Raise InputError unless the right keys, and no others, signed; learn what the entry says of keys."""
-    keys = {key.id: key for key in _signers(log, entry, place)}
+    keys = {key.id: key for key in log.ring.signers(entry, place)}
     if {k for k, _ in entry.signatures} != set(keys):
         raise malformed("entry.signer", place, "is not signed by those who may say this")
     if not all(entry.signed_by(key) for key in keys.values()):
         raise malformed("entry.signature", place, "its signature does not cover it")
-    body = entry.statement.body
-    if entry.statement.kind == "key":
-        log.keys[body["role"]] = parse_key(body["new"], place)
-    if entry.statement.kind == "roles":
-        for role in body["roles"]:
-            log.roles[body["run"], role["name"]] = [parse_key(k, place) for k in role["keys"]]
-
-
-def _signers(log: CheckedLog, entry: Entry, place: str) -> list[PublicKey]:
-    body, kind = entry.statement.body, entry.statement.kind
-    if kind == "review":
-        held = log.roles.get((body["run"], body["role"]), [])
-        named = {k for k, _ in entry.signatures}
-        return [key for key in held if key.id in named][:1]
-    if kind == "key":
-        if body["old"] != log.keys[body["role"]].id:
-            raise malformed("entry.signer", place, "replaces a key that is not in force")
-        return [log.keys["operator"], parse_key(body["new"], place)]
-    return [log.keys["operator"]]
+    log.ring.learn(entry.statement, place)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trimtab.governance.keys import OPERATOR, Trust
-from trimtab.governance.ledger.envelope import Entry
+from trimtab.governance.ledger.envelope import Entry, Statement
 from trimtab.governance.verify.files import MANIFEST, Manifest
 from trimtab.governance.verify.log import CheckedLog
 from trimtab.governance.verify.report import Report
@@ -34,13 +34,24 @@ def check_recalls(  # noqa: PLR0917
         last = log.entries[-1].statement.body["time"]
         report.notes.append(f"recalls: known up to entry {len(log.entries)} of the ledger, {last}")
     names = _names(folder, manifest) if own or recalls else set()
-    for entry in [*own, *(recalls or ())]:
+    _check_revoked(manifest.run, log, [e.statement for e in recalls or ()], report)
+    for entry in [*own, *(e for e in recalls or () if e.statement.kind == "recall")]:
         body = entry.statement.body
         reached = names & {body["name"], *entry.statement.subjects.values()}
         place = f"{body['kind']} {body['name'][:16]}"
         report.must(
             not reached, "recalled", place, f"is recalled: {body['reason']}; {len(reached)} parts are reached"
         )
+
+
+def _check_revoked(run: str, log: CheckedLog, stated: Sequence[Statement], report: Report) -> None:
+    """Name the reviews of a run whose key was revoked after it was released."""
+    why = {s.body["key"]: s.body["reason"] for s in stated if s.kind == "revocation"}
+    for entry in log.entries:
+        if entry.statement.kind == "review" and entry.statement.body["run"] == run:
+            signer, role = entry.signatures[0][0], entry.statement.body["role"]
+            what = f"its review is by the key {signer[:16]}, which is revoked: {why.get(signer)}"
+            report.must(signer not in why, "key.revoked", role, what)
 
 
 def _names(folder: Path, manifest: Manifest) -> set[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from trimtab import __version__
 from trimtab.errors import ConfigError, InputError, Problem
+from trimtab.governance import model_signature
 from trimtab.governance.exports.documents import documents
 from trimtab.governance.figures import figures_and_verdicts
 from trimtab.governance.keys import Trust
@@ -24,6 +25,7 @@ from trimtab.governance.verify.files import LEDGER, check_files, read_manifest
 from trimtab.governance.verify.log import CheckedLog, check_log, read_log
 from trimtab.governance.verify.recalls import check_recalls
 from trimtab.governance.verify.report import Report
+from trimtab.governance.verify.witnesses import check_witnesses
 from trimtab.probes.outcome import Outcome
 from trimtab.records.write import read_jsonl
 
@@ -33,12 +35,16 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Outside:
-    """What the auditor brings: trusted keys, a checkpoint seen before, the time to judge at, recalls."""
+    """What the auditor brings: trusted keys, a checkpoint seen before, the time to judge at, recalls.
+
+    `stamped` is the time at which an authority saw the known checkpoint.
+    """
 
     trust: Trust | None = None
     known: Signed | None = None
     at: str = ""
     recalls: Sequence[Entry] | None = None
+    stamped: str = ""
 
 
 def read_known(path: Path) -> Signed:
@@ -68,13 +74,16 @@ def verify(folder: Path, outside: Outside | None = None, *, released: bool = Tru
     log = check_log(ledger[0], ledger[1], report) if ledger else None
     if manifest is None or log is None:
         return report
-    Claims(folder, manifest, log, report, outside.at or now()).check(released=released)
+    claims = Claims(folder, manifest, log, report, outside.at or now())
+    claims.check(released=released)
     if not report.failures:
         _check_figures(folder, report)
         _check_documents(folder, manifest.demo, report)
+        if released:
+            model_signature.check(folder, claims.bundle_key, report)
     if outside.trust:
         _check_trust(log, outside.trust, manifest.run, report)
-    _check_known(log, outside.known, manifest.run, report)
+    _check_known(log, outside, manifest.run, report)
     if not report.failures:
         check_recalls(folder, manifest, log, outside.recalls, outside.trust, report)
     return report
@@ -135,9 +144,9 @@ def _check_trust(log: CheckedLog, trust: Trust, run: str, report: Report) -> Non
             )
 
 
-def _check_known(log: CheckedLog, known: Signed | None, run: str, report: Report) -> None:
+def _check_known(log: CheckedLog, outside: Outside, run: str, report: Report) -> None:
     """Hold the ledger against the checkpoint that the auditor saw, and say what that shows of the terms."""
-    must, here = report.must, log.signed.checkpoint
+    must, here, known = report.must, log.signed.checkpoint, outside.known
     if known is None:
         report.notes.append("roll back and fork: not checked, for want of a known checkpoint")
         report.notes.append("thresholds and test split fixed before training: as claimed")
@@ -164,7 +173,9 @@ def _check_known(log: CheckedLog, known: Signed | None, run: str, report: Report
     own = [(i, e.statement.kind) for i, e in enumerate(log.entries) if e.statement.body.get("run") == run]
     trained = next((i for i, kind in own if kind == "training"), 0)
     witnessed = bool(own) and own[0][0] < seen.size <= trained
-    how = "witnessed by the known checkpoint" if witnessed else "as claimed"
+    who = check_witnesses(log, known, outside.trust, outside.stamped, report)
+    told = ", ".join(f"{name} at {time}" for name, time in who.items()) or "the known checkpoint"
+    how = f"witnessed by {told}" if witnessed else "as claimed"
     report.notes.append(f"thresholds and test split fixed before training: {how}")
 
 
