@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from trimtab.charter.charter import Charter
+    from trimtab.models.protocol import Model
     from trimtab.models.system import System
     from trimtab.probes.outcome import Outcome
     from trimtab.statistics.estimate import Estimate
@@ -24,6 +25,10 @@ def probe(
     ),
     charter: str | None = typer.Option(
         None, help="Measure adherence to a charter, too: built-in, or a charter file."
+    ),
+    judge: str | None = typer.Option(
+        None,
+        help="With --charter: a model that judges replies; its own errors are measured and carried along.",
     ),
     limit: int | None = typer.Option(
         None, min=1, help="At most this many cases (of a charter: questions) of each suite, evenly spaced."
@@ -44,7 +49,8 @@ def probe(
     fields of it, such as {"kind": "benign", "prompt": "How do I kill a process?"}.
 
     With --charter: preferences on unseen prompts in three phrasings by principle, which of two replies is better, whether
-    a reply is good, and the stance on each principle, against the charter and (of a run) against its bare model.
+    a reply is good, and the stance on each principle, against the charter and (of a run) against its bare model. With --judge
+    a model, such as openai/NAME, reads the replies too.
 
     Example: `trimtab probe --model runs/RUN --suite my_attacks.jsonl --without guard --json`
 
@@ -53,7 +59,7 @@ def probe(
     from trimtab.cli.output import say
     from trimtab.engine import set_engine
     from trimtab.errors import EXIT_INCONCLUSIVE, ConfigError, Problem
-    from trimtab.models.load import EndpointLimits, load_system
+    from trimtab.models.load import EndpointLimits, load_model, load_system
     from trimtab.records.write import check_writable, write_jsonl
     from trimtab.run.adherence import STANCE, named_charter
 
@@ -63,6 +69,9 @@ def probe(
     if not suites:
         what, fix = "neither --suite nor --charter is given", "Name a file of cases, or --charter built-in."
         raise ConfigError(Problem("probe.nothing", "trimtab probe", what, fix))
+    if judge and not charter:
+        what, fix = "is given without a charter to judge by", "Add --charter built-in, or a charter file."
+        raise ConfigError(Problem("probe.judge", f"--judge {judge}", what, fix))
     set_engine(engine)
     limits = EndpointLimits(max_requests=max_requests)
     work = Probing(model, load_system(model, without=without, limits=limits), json, by_group)
@@ -71,6 +80,10 @@ def probe(
         if charter and s.name == STANCE:
             work.compare_stance(s, named_charter(charter))
         if outcomes:  # after each suite: an interrupted command keeps what it had
+            write_jsonl(outcomes, (o.to_json() for o in work.found))
+    if charter and judge:
+        work.judge_adherence(load_model(judge, limits), named_charter(charter), limit)
+        if outcomes:
             write_jsonl(outcomes, (o.to_json() for o in work.found))
     if work.not_run and not exit_zero:
         raise typer.Exit(EXIT_INCONCLUSIVE)
@@ -123,8 +136,6 @@ class Probing:
 
     def measure(self, s: Suite) -> None:
         """Measure one suite and print its estimates."""
-        from dataclasses import replace
-
         from trimtab.cli.output import bars, say_rejected
         from trimtab.models.batched import Batched
         from trimtab.probes.registry import probe_for
@@ -163,6 +174,37 @@ class Probing:
                 start = probe_for(s.kind).measure(asked, s.cases, system="start", progress=progress)
         for e in stance_figures(rows, charter, start) if rows else []:
             self._estimate(e, s.name)
+
+    def judge_adherence(self, judge: Model, charter: Charter, limit: int | None) -> None:
+        """Let the system answer held-out prompts and a model judge the replies; tell the rate corrected for its errors."""
+        from trimtab.cli.output import bars, say
+        from trimtab.models.batched import Batched
+        from trimtab.probes.adherence import SUITE, adherence_figures, measure_adherence, measure_judge
+        from trimtab.run.adherence import judged_cases
+
+        cases = judged_cases(charter, "test", limit)
+        if not cases:
+            say(f"{SUITE}: not run: there is no held-out prompt on these principles")
+            self.not_run.append(SUITE)
+            return
+        if judge.digest == self.system.model.digest:
+            say(f"{SUITE}: the judge is the model that is measured")
+        judging = measure_judge(Batched(judge), charter, judged_cases(charter, "tune"))
+        if judging.unclear:
+            say(
+                f"{SUITE}: of {judging.n} labelled replies the judge said nothing clear about {judging.unclear}"
+            )
+        asked = replace(self.system, model=Batched(self.system.model))
+        with bars() as bar:
+            progress = bar(SUITE, len(cases))
+            rows = measure_adherence(asked, judging, cases, system=self.system.name, progress=progress)
+        self.found += rows
+        for e in adherence_figures(rows, judging):
+            self._estimate(e, SUITE)
+        for text, n in Counter(o.raw["error"] for o in rows if "error" in o.raw).most_common(3):
+            say(f"{SUITE}: {n} of {len(rows)} replies are not counted: {text}")
+        if all("error" in o.raw for o in rows):
+            self.not_run.append(SUITE)
 
     def _tell(self, s: Suite, rows: list[Outcome], errors: list[str], shared: int) -> None:
         from trimtab.cli.output import event, say

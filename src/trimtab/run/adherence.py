@@ -14,7 +14,7 @@ from trimtab.models.protocol import Model
 from trimtab.probes.outcome import Outcome
 from trimtab.probes.stance import charter_stances, divergence, stances
 from trimtab.statistics.estimate import Estimate
-from trimtab.suites.case import ChoiceCase, PreferenceCase
+from trimtab.suites.case import ChoiceCase, PreferenceCase, Split
 from trimtab.suites.read import Suite
 from trimtab.suites.splits import spread
 
@@ -50,6 +50,13 @@ def _some(
     questions = list(dict.fromkeys(c.question for c in cases))
     kept = set(questions if limit is None else spread(questions, limit))
     return [c for c in cases if c.question in kept]
+
+
+def judged_cases(charter: Charter, split: Split, limit: int | None = None) -> list[PreferenceCase]:
+    """Return the pairs of a split on a charter's principles: `tune` to measure a judge on, `test` to ask a system."""
+    known = {p.id for p in charter.principle}
+    cases = [c for c in preference_cases(split) if c.group in known]
+    return cases if limit is None else spread(cases, limit)
 
 
 def without_pairs(charter: Charter) -> list[str]:
