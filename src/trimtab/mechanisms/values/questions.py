@@ -58,16 +58,16 @@ def _case(  # noqa: PLR0917
     )  # type: ignore[arg-type]  # fmt: skip
 
 
-def stance_cases(charter: Charter) -> list[ChoiceCase]:
-    """Return for each principle that is held its question in every wording and with the options in every rotation."""
+def stance_cases(charter: Charter, wordings: int | None = None) -> list[ChoiceCase]:
+    """Return for each principle that is held its question, in every wording or the first ones, with the options in every rotation."""
     held = [p for p in charter.principle if p.status not in NOT_HELD]
-    return [case for p in held for case in _stance(p.id, p.statement)]
+    return [case for p in held for case in _stance(p.id, p.statement, wordings)]
 
 
-def _stance(principle: str, statement: str) -> Iterator[ChoiceCase]:
+def _stance(principle: str, statement: str, wordings: int | None) -> Iterator[ChoiceCase]:
     about = _words()["stance"]
     letters, options = about["letters"], about["options"]
-    for w, wording in enumerate(about["texts"]):
+    for w, wording in enumerate(about["texts"][:wordings]):
         for turn in range(len(options)):
             order = options[turn:] + options[:turn]
             listed = "\n".join(f"{a}: {o}" for a, o in zip(letters, order, strict=True))
