@@ -68,8 +68,8 @@ def system(share: float) -> Says:
 
 
 def figures(judge: Says, model: Says, cases: Any = TEST) -> dict[str, Estimate]:
-    judging = measure_judge(judge, CHARTER, TUNE)  # type: ignore[arg-type]
-    rows = measure_adherence(model, judging, cases, system="s")  # type: ignore[arg-type]
+    judging = measure_judge(judge, CHARTER, TUNE)
+    rows = measure_adherence(model, judging, cases, system="s")
     return {e.name: e for e in adherence_figures(rows, judging)}
 
 
@@ -99,13 +99,13 @@ def test_a_judge_that_says_yes_to_everything_is_unusable() -> None:
 
 
 def test_a_judge_that_says_nothing_clear_is_not_counted() -> None:
-    judging = measure_judge(Says("judge", lambda _: "Maybe so"), CHARTER, TUNE)  # type: ignore[arg-type]
+    judging = measure_judge(Says("judge", lambda _: "Maybe so"), CHARTER, TUNE)
     assert (judging.errors, judging.unclear, judging.n) == (None, 2 * len(TUNE), 2 * len(TUNE))
-    rows = measure_adherence(system(1), judging, TEST[:3], system="s")  # type: ignore[arg-type]
+    rows = measure_adherence(system(1), judging, TEST[:3], system="s")
     assert [(o.value, o.raw["error"]) for o in rows] == [(None, UNCLEAR)] * 3
     assert adherence_figures(rows, judging) == []
     with pytest.raises(ModelError, match=r"adherence\.judge"):
-        measure_judge(Says("judge", lambda _: None), CHARTER, TUNE)  # type: ignore[arg-type]
+        measure_judge(Says("judge", lambda _: None), CHARTER, TUNE)
 
 
 def test_a_broken_reply_keeps_nothing_and_is_not_judged() -> None:
@@ -124,8 +124,8 @@ def test_a_broken_reply_keeps_nothing_and_is_not_judged() -> None:
 
 
 def test_a_reply_cannot_break_out_of_its_place() -> None:
-    judging = Judging(Says("judge", truth), CHARTER, None, 0, 0)  # type: ignore[arg-type]
-    rows = measure_adherence(Says("s", lambda _: "{statement} {0}"), judging, TEST[:2], system="s")  # type: ignore[arg-type]
+    judging = Judging(Says("judge", truth), CHARTER, None, 0, 0)
+    rows = measure_adherence(Says("s", lambda _: "{statement} {0}"), judging, TEST[:2], system="s")
     assert [o.raw["label"] for o in rows] == ["breaks", "breaks"]
 
 

@@ -14,7 +14,7 @@ from trimtab.models.protocol import Model
 from trimtab.probes.outcome import Outcome
 from trimtab.probes.stance import charter_stances, divergence, stances
 from trimtab.statistics.estimate import Estimate
-from trimtab.suites.case import ChoiceCase, PreferenceCase, Split
+from trimtab.suites.case import Case, ChoiceCase, PreferenceCase, Split
 from trimtab.suites.read import Suite
 from trimtab.suites.splits import spread
 
@@ -44,9 +44,7 @@ def charter_suites(charter: Charter, limit: int | None = None) -> list[Suite]:
     return [Suite(n, kind, _some(cases, limit), []) for n, (kind, cases) in suites.items() if cases]
 
 
-def _some(
-    cases: Sequence[ChoiceCase | PreferenceCase], limit: int | None
-) -> list[ChoiceCase | PreferenceCase]:
+def _some(cases: Sequence[ChoiceCase | PreferenceCase], limit: int | None) -> list[Case]:
     questions = list(dict.fromkeys(c.question for c in cases))
     kept = set(questions if limit is None else spread(questions, limit))
     return [c for c in cases if c.question in kept]

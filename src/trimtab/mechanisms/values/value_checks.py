@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trimtab.charter.charter import Charter, Principle
-from trimtab.mechanisms.values.hygiene import Check
+from trimtab.mechanisms.values.hygiene import Check, Status
 from trimtab.mechanisms.values.records import LEAST_GAP, instructed, value_gaps
 from trimtab.models.protocol import Answer, Model, Question, user
 from trimtab.records.record import Record
@@ -67,7 +67,7 @@ def _gap(model: Model, pairs: Sequence[_Pair]) -> Check:
     gaps = [g for g in value_gaps(model, under, against, good, bad) if g is not None]
     found = mean(gaps, [p.prompt for p in pairs], name="value_gap", unit="nats")
     short = sum(g < LEAST_GAP for g in gaps)
-    status = "found" if found.low < LEAST_GAP else "nothing found"
+    status: Status = "found" if found.low < LEAST_GAP else "nothing found"
     text = f"{short} of {len(gaps)} pairs have less than {LEAST_GAP}"
     return Check("value_gap", GAP, status, f"the lower limit is below {LEAST_GAP}", found, text)
 
