@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from trimtab.charter.charter import Charter
+from trimtab.models.protocol import user
 from trimtab.probes.stance import NOT_HELD
 from trimtab.suites.case import ChoiceCase, PreferenceCase
 
@@ -54,8 +55,8 @@ def _case(  # noqa: PLR0917
     question = f"{name}-{pair.id}"
     return ChoiceCase(
         id=f"{question}-{form}", suite=f"choice_{name.partition('-')[0]}", cluster=pair.cluster,
-        split=pair.split, prompt=text, choices=choices, target=target, group=pair.group, question=question,
-    )  # type: ignore[arg-type]  # fmt: skip
+        split=pair.split, prompt=user(text), choices=choices, target=target, group=pair.group, question=question,
+    )  # fmt: skip
 
 
 def stance_cases(charter: Charter, wordings: int | None = None) -> list[ChoiceCase]:
@@ -74,6 +75,6 @@ def _stance(principle: str, statement: str, wordings: int | None) -> Iterator[Ch
             told = f"{', '.join(letters[:-1])} or {letters[-1]}"
             text = f"{wording.replace('{statement}', statement)}\n\n{listed}\n\nReply with {told}."
             yield ChoiceCase(
-                id=f"stance-{principle}-{w}-{turn}", suite="stance", cluster=principle, prompt=text,
+                id=f"stance-{principle}-{w}-{turn}", suite="stance", cluster=principle, prompt=user(text),
                 choices=letters, target=order.index(options[0]), group=principle, question=principle,
-            )  # type: ignore[arg-type]  # fmt: skip
+            )  # fmt: skip
