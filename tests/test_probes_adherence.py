@@ -138,4 +138,4 @@ def test_the_command_judges_replies(command: Command, tiny_folder: Path) -> None
     assert "the judge is the model that is measured" in err
     assert all(json.loads(line) for line in out.splitlines())
     code, _, err = command("probe", "-m", name, "--judge", name, "-s", "x.jsonl")
-    assert (code, "[probe.judge]" in err or "x.jsonl" in err) == (2, True)
+    assert (code, "judges by a charter" in err) == (2, True)

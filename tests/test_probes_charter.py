@@ -234,4 +234,4 @@ def test_the_command_measures_adherence(command: Command, tiny_folder: Path) -> 
     assert ("stance", "stance_from_start") not in names, "a bare model is where it began"
     assert len({r["group"] for r in rows if r.get("group")}) >= 3
     code, _, err = command("probe", "-m", f"dir/{tiny_folder}")
-    assert (code, "[probe.nothing]" in err) == (2, True)
+    assert (code, "--charter built-in" in err) == (2, True)

@@ -58,31 +58,30 @@ def probe(
     """
     from trimtab.cli.output import say
     from trimtab.engine import set_engine
-    from trimtab.errors import EXIT_INCONCLUSIVE, ConfigError, Problem
+    from trimtab.errors import EXIT_INCONCLUSIVE
     from trimtab.models.load import EndpointLimits, load_model, load_system
     from trimtab.records.write import check_writable, write_jsonl
     from trimtab.run.adherence import STANCE, named_charter
 
     if outcomes:
         check_writable(outcomes)
-    suites = _read(suite, limit, charter)
-    if not suites:
-        what, fix = "neither --suite nor --charter is given", "Name a file of cases, or --charter built-in."
-        raise ConfigError(Problem("probe.nothing", "trimtab probe", what, fix))
+    if not (suite or charter):
+        raise typer.BadParameter("name a file of cases with --suite, or --charter built-in")
     if judge and not charter:
-        what, fix = "is given without a charter to judge by", "Add --charter built-in, or a charter file."
-        raise ConfigError(Problem("probe.judge", f"--judge {judge}", what, fix))
+        raise typer.BadParameter("--judge judges by a charter: add --charter built-in, or a charter file")
+    suites = _read(suite, limit, charter)
     set_engine(engine)
     limits = EndpointLimits(max_requests=max_requests)
     work = Probing(model, load_system(model, without=without, limits=limits), json, by_group)
+    judging = load_model(judge, limits) if judge else None  # before the work: a wrong name is told at once
     for s in suites:
         work.measure(s)
         if charter and s.name == STANCE:
             work.compare_stance(s, named_charter(charter))
         if outcomes:  # after each suite: an interrupted command keeps what it had
             write_jsonl(outcomes, (o.to_json() for o in work.found))
-    if charter and judge:
-        work.judge_adherence(load_model(judge, limits), named_charter(charter), limit)
+    if charter and judging:
+        work.judge_adherence(judging, named_charter(charter), limit)
         if outcomes:
             write_jsonl(outcomes, (o.to_json() for o in work.found))
     if work.not_run and not exit_zero:
