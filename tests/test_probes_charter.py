@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
@@ -192,6 +192,7 @@ def test_every_option_stands_behind_every_letter_once_in_each_wording() -> None:
 shares = st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3).filter(lambda x: sum(x) > 0.1)
 
 
+@settings(deadline=None)
 @given(shares, shares)
 def test_divergence_is_that_of_scipy(one: list[float], other: list[float]) -> None:
     p, q = np.array(one) / sum(one), np.array(other) / sum(other)

@@ -11,8 +11,8 @@ import pytest
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Question
 from trimtab.report.frontier import frontier_charts
-from trimtab.run.config import Sizes
-from trimtab.run.frontier import ASKED, frontier
+from trimtab.run.config import FRONTIER_TWINS, Sizes
+from trimtab.run.frontier import frontier
 from trimtab.run.measure import tune_suites
 
 
@@ -63,7 +63,7 @@ def test_each_strength_has_all_three_figures_with_intervals_and_paired_changes()
             assert change["low"] <= change["value"] <= change["high"]
     assert [p["preference_accuracy"]["level"]["value"] for p in found] == [0.5, 1.0, 1.0]
     assert [p["refusal_twins"]["change"]["value"] for p in found] == [0.0, 0.25, 0.5]
-    assert [p["refusal_twins"]["level"]["n"] for p in found] == [ASKED] * 3
+    assert [p["refusal_twins"]["level"]["n"] for p in found] == [FRONTIER_TWINS] * 3
     assert found[2]["nll_per_token"]["change"]["value"] == pytest.approx(0.05)
     assert model.strength == 0, "the model is left bare"
 

@@ -15,11 +15,11 @@ from trimtab.models.local import LocalModel
 from trimtab.models.system import adapter_folder
 from trimtab.probes.outcome import Outcome
 from trimtab.probes.registry import probe_for
+from trimtab.run.config import FRONTIER_TWINS
 from trimtab.run.measure import Bar, Suites
 from trimtab.suites.splits import spread
 
 SHOWN = ("preference_accuracy", "nll_per_token", "refusal_twins")
-ASKED = 16  # benign twins at each strength: over-refusal has to be generated, and that takes longest
 
 
 def frontier(  # noqa: PLR0917
@@ -30,7 +30,9 @@ def frontier(  # noqa: PLR0917
     What the sweep answered in `folder` is not asked again.
     """
     kind, twins = suites["twins"]
-    few = {n: suites[n] for n in ("preference_charter", "text")} | {"twins": (kind, spread(twins, ASKED))}
+    few = {n: suites[n] for n in ("preference_charter", "text")} | {
+        "twins": (kind, spread(twins, FRONTIER_TWINS))
+    }
     items = {c.id for _, cases in few.values() for c in cases}
     points, bare = [], list[Outcome]()
     for strength in (0.0, *strengths):
