@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SMALL: Sequence[object] = (
     "--generations", 2, "--records", 4, "--tokens", 6, "--authored", 4, "--preferences", 6, "--pairs", 8,
-    "--texts", 6,
+    "--texts", 6, "--principles", 3,
 )  # fmt: skip
 
 
@@ -89,7 +89,14 @@ def test_what_is_learned_is_what_the_generation_before_wrote(finished: Path) -> 
 def test_the_report_has_levels_changes_and_alarms(finished: Path) -> None:
     events = [json.loads(line) for line in (finished / "stdout").read_text().splitlines()]
     kinds = {e["event"] for e in events}
-    assert kinds == {"level", "change", "alarm", "drift"}
+    assert kinds == {"level", "change", "stance", "alarm", "drift"}
+    stance = {(e["arm"], e["generation"], e["name"]): e["value"] for e in events if e["event"] == "stance"}
+    assert set(stance) == {
+        *(("start", 0, n) for n in ("stance_from_charter",)),
+        *((a, g, n) for a in ("control", "uncontrolled", "mixed", "reinforced") for g in (1, 2)
+          for n in ("stance_from_charter", "stance_from_start")),
+    }  # fmt: skip
+    assert all(0 <= v <= 1 for v in stance.values())
     alarms = [(e["arm"], e["monitor"]) for e in events if e["event"] == "alarm"]
     assert alarms == [
         (a, m) for a in ("uncontrolled", "mixed", "reinforced") for m in ("values", "bias", "collapse")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,11 +197,15 @@ def test_trim_shows_the_trade_off_and_sets_the_operating_point(command: Command,
     assert code == 0
     assert out.count("bias") == 3
     assert out.count("* bias") == 1
+    assert "chosen by rule: for each adapter" in out
     assert err == f"next: trimtab trim {finished} --set bias=0.5\n"
     code, out, err = command("trim", finished, "--set", "bias=0.25")
     assert code == 0
     assert 'set {"bias": 0.25}' in out
     assert read_system(finished)["strengths"] == {"bias": 0.25}
+    assert "chosen by someone who gave no name" in command("trim", finished).out
+    command("trim", finished, "--set", "bias=0.5", "--by", "Ana", "--because", "it costs less")
+    assert re.search(r"chosen by Ana, \d{4}-[\dT:+-]+: it costs less\n", command("trim", finished).out)
     assert command("ask", finished, "Hello?", "--tokens", 2).code == 0
 
 

@@ -83,6 +83,33 @@ def test_likelihood_equals_a_plain_computation_row_by_row(
         assert found.mean == pytest.approx(found.total / len(text))
 
 
+def test_choices_that_differ_in_their_last_token_are_scored_in_one_pass(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "pick_device", lambda: ("cpu", torch.float32))
+    model = LocalModel(tiny_folder, name="dir/tiny")
+    questions = [
+        Question(t, user(p)) for p in ("Is it so?", "Or not?") for t in ("A", "B", "xy", "xz", "xy", "")
+    ]
+    alone = [model.loglikelihood([q])[0] for q in questions]
+    read: list[int] = []
+    padded = model._padded
+
+    def counted(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        read.append(len(rows))
+        return padded(rows)
+
+    monkeypatch.setattr(model, "_padded", counted)
+    seen: list[float] = []
+    together = model.loglikelihood(questions, progress=seen.append)
+    assert [s.total for s in together] == pytest.approx([s.total for s in alone], abs=1e-4)
+    assert [s.tokens for s in together] == [1, 1, 2, 2, 2, 0] * 2
+    assert together[2] == together[4]
+    assert sum(read) == 6, "one letter, one pair and one empty text for each prompt"
+    assert sum(seen) == len(questions)
+    assert sorted(i for batch in model.scoring_batches(questions) for i in batch) == list(range(12))
+
+
 def test_an_empty_text_scores_nothing(model: LocalModel) -> None:
     empty, full = model.loglikelihood([Question(""), Question("a")])
     assert (empty.total, empty.tokens, empty.mean, empty.truncated) == (0.0, 0, 0.0, False)

@@ -36,6 +36,7 @@ def drift(
     preferences: int = typer.Option(151, min=4, help="Preference cases of the values monitor."),
     pairs: int = typer.Option(144, min=4, help="Pairs of the bias monitor."),
     texts: int = typer.Option(80, min=4, help="Real texts of the collapse monitor."),
+    principles: int = typer.Option(12, min=0, help="Principles of the charter whose stance is asked."),
     seed: int = typer.Option(0, min=0, help="Seed of generation and training."),
     output: Path = typer.Option(Path("runs"), "--output", "-o", help="Folder of runs."),
     fresh: bool = typer.Option(False, help="Start anew instead of going on with an unfinished run."),
@@ -61,7 +62,7 @@ def drift(
     config = DriftConfig(
         model=model, seed=seed, generations=generations, real_share=real_share, reinforce=reinforce,
         accumulate=accumulate, authored=authored, full=full, records=records, tokens=tokens, real=str(real) if real else None,
-        sizes=Sizes(preferences=preferences, role_pairs=pairs, texts=texts),
+        sizes=Sizes(preferences=preferences, role_pairs=pairs, texts=texts, principles=principles),
     )  # fmt: skip
     set_engine(engine)
     base = _trainable(model)
@@ -92,6 +93,8 @@ def _events(summary: dict[str, Any], page: Path) -> None:
         event("level", **row)
     for row in summary["changes"]:
         event("change", **row)
+    for row in summary["stance"]:
+        event("stance", **row)
     for arm, monitors in summary["alarms"].items():
         for monitor, found in monitors.items():
             event("alarm", arm=arm, monitor=monitor, **found)
@@ -113,6 +116,10 @@ def _tell(summary: dict[str, Any], page: Path) -> None:
             tell(
                 f"  {arm:13} {level(levels.get((arm, last, name)))}, against control {shift(c)} {interval(c, change=True)}"
             )
+    for row in summary["stance"]:
+        if row["generation"] == last:
+            against = "the charter" if row["name"] == "stance_from_charter" else "generation 0"
+            tell(f"stance: {row['arm']:13} {level(row)} {interval(row)} from {against}")
     rate = summary["watch"]["false_alarm_rate"]
     tell(f"\nalarms, at most {100 * rate:g} % false for each monitor of a whole run")
     for arm, monitors in summary["alarms"].items():

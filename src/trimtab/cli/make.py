@@ -10,7 +10,9 @@ import typer
 
 if TYPE_CHECKING:
     from trimtab.mechanisms.made import Made
+    from trimtab.mechanisms.values.hygiene import Check
     from trimtab.mechanisms.writer import Writer
+    from trimtab.records.record import Record
 
 MODEL = typer.Option("embedded", "--model", "-m", help="The generator: embedded, hf/…, dir/… or openai/NAME.")
 OUTPUT = typer.Option(..., "--output", "-o", help="File to write: .jsonl, .jsonl.gz or .parquet.")
@@ -68,22 +70,61 @@ def reinforce(
     seed: int = SEED,
     engine: str = ENGINE,
     max_requests: int | None = MAX_REQUESTS,
-    authored: int = typer.Option(144, min=1, help="Pairs from authored examples."),
-    contrast: int = typer.Option(72, min=0, help="Prompts to answer under a principle and its opposite."),
+    authored: int = typer.Option(144, min=0, help="Pairs from authored examples."),
+    contrast: int = typer.Option(
+        72, min=0, help="Pairs by contrast: a prompt under a principle and its opposite."
+    ),
+    rounds: int = typer.Option(
+        2, min=1, help="How often other prompts are tried for pairs by contrast that failed."
+    ),
+    documents: int = typer.Option(0, min=0, help="Documents about the principles, into a file of their own."),
+    demonstrations: int = typer.Option(
+        0,
+        min=0,
+        help="Conversations that keep a principle, every second one saying why; a file of their own.",
+    ),
+    check_values: int = typer.Option(
+        0,
+        min=0,
+        help="Score so many pairs of each principle: their value gap, and principles that pull apart.",
+    ),
     charter: Path | None = typer.Option(None, help="Charter file; default: the built-in one."),
 ) -> None:
-    """Make value reinforcement records: preference pairs on the principles of a charter.
+    """Make value reinforcement records: preference pairs on the principles of a charter, and what teaches their reason.
 
-    Example: `trimtab reinforce -o values.parquet --contrast 100`
+    Every principle gets the same number, or what it is short of is said; on principles without authored pairs the model
+    writes its own prompts. The pairs are checked before anything is trained: shortcuts, length, duplicates, contradictions.
+
+    Example: `trimtab reinforce -o values.parquet --contrast 100 --documents 48 --demonstrations 96`
     """
     from trimtab.charter.charter import read_charter
+    from trimtab.mechanisms.values.hygiene import hygiene
     from trimtab.mechanisms.values.records import make_values
+    from trimtab.mechanisms.values.teaching import make_teaching
+    from trimtab.mechanisms.values.value_checks import value_checks
 
     principles = read_charter(charter)
-    _make(
-        lambda writer: make_values(writer, principles, authored=authored, contrast=contrast),
-        output, "values", model=model, seed=seed, engine=engine, max_requests=max_requests,
-    )  # fmt: skip
+
+    def made(writer: Writer) -> Made:
+        pairs = make_values(writer, principles, authored=authored, contrast=contrast, rounds=rounds)
+        taught = make_teaching(writer, principles, documents=documents, demonstrations=demonstrations)
+        checks = hygiene(pairs.records, seed)
+        if check_values:
+            checks += value_checks(writer.at("value-checks"), principles, pairs.records, check_values)
+        for check in checks:
+            _tell_check(check)
+        return pairs + taught
+
+    _make(made, output, "values", model=model, seed=seed, engine=engine, max_requests=max_requests)
+
+
+def _tell_check(check: Check) -> None:
+    from trimtab.cli.output import tell
+
+    e = check.estimate
+    value = f" {e.value:.3f} [{e.low:.3f}, {e.high:.3f}] {e.unit}, n {e.n}" if e else ""
+    text = f"; {check.text}" if check.text else ""
+    tell(f"{check.status:13} {check.name}: {check.title}{value}{text}")
 
 
 def _make(
@@ -116,9 +157,31 @@ def _write(made: Made, output: Path, mechanism: str) -> None:
         tell(f"{n:6} {cell}")
     for reason, n in sorted(made.dropped.items()):
         tell(f"{n:6} dropped: {reason}")
+    for what, n in made.missing.items():
+        tell(f"{n:6} short of the plan: {what}")
     if not made.records:
         fix = "Ask for more, or use another generator with --model."
         raise ModelError(Problem("make.nothing", str(output), "not written: no record was kept", fix))
-    write_records(made.records, output)
-    tell(f"wrote {len(made.records)} records to {output}")
+    first: Path | None = None
+    for kind, rows in _by_kind(made.records).items():
+        path = output if first is None else _beside(output, kind)
+        first = first or path
+        write_records(rows, path)
+        tell(f"wrote {len(rows)} records to {path}")
     say(f"next: trimtab train {output} -o adapters/trimtab_{mechanism}")
+
+
+def _by_kind(records: list[Record]) -> dict[str, list[Record]]:
+    """Return kind → records, since a file to train on holds one kind."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.kind, []).append(record)
+    return found
+
+
+def _beside(path: Path, kind: str) -> Path:
+    """Return where records of a further kind go: values.parquet, values.document.parquet."""
+    stem, dot, suffix = (
+        path.name.partition(".jsonl") if ".jsonl" in path.name else path.name.partition(".parquet")
+    )
+    return path.with_name(f"{stem}.{kind}{dot}{suffix}")

@@ -95,8 +95,9 @@ def bars() -> Iterator[Bar]:
         yield bar
 
 
-def estimate_event(estimate: Mapping[str, Any], *, suite: str, model: str) -> None:
-    """Print an estimate as one JSON line (the design's section 6)."""
+def estimate_event(estimate: Mapping[str, Any], *, suite: str, model: str, group: str | None = None) -> None:
+    """Print an estimate as one JSON line (the design's section 6); of one group of cases, the line names it."""
     keys = ("name", "value", "low", "high", "n", "clusters", "unit")
     about = {k: estimate[k] for k in keys}
-    event("estimate", **{"name": about.pop("name"), "suite": suite, **about, "model": model})
+    of = {} if group is None else {"group": group}
+    event("estimate", **{"name": about.pop("name"), "suite": suite, **of, **about, "model": model})

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from trimtab.charter.charter import Charter
+    from trimtab.models.protocol import Model
     from trimtab.models.system import System
     from trimtab.probes.outcome import Outcome
+    from trimtab.statistics.estimate import Estimate
     from trimtab.suites.read import Suite
 
 
 def probe(
     model: str = typer.Option("embedded", "--model", "-m", help="Model name, or the path of a run."),
     suite: list[Path] = typer.Option(
-        ..., "--suite", "-s", help="Suite file (JSONL, JSON, CSV or Parquet); repeatable."
+        [], "--suite", "-s", help="Suite file (JSONL, JSON, CSV or Parquet); repeatable."
+    ),
+    charter: str | None = typer.Option(
+        None, help="Measure adherence to a charter, too: built-in, or a charter file."
+    ),
+    judge: str | None = typer.Option(
+        None,
+        help="With --charter: a model that judges replies; its own errors are measured and carried along.",
     ),
     limit: int | None = typer.Option(
-        None, min=1, help="At most this many cases of each suite, evenly spaced."
+        None, min=1, help="At most this many cases (of a charter: questions) of each suite, evenly spaced."
     ),
+    by_group: bool = typer.Option(False, "--by-group", help="Each figure for every `group` of cases, too."),
     without: list[str] = typer.Option(
         [], help="Leave out a part of the system: guard, adversarial, bias, values."
     ),
@@ -37,6 +48,10 @@ def probe(
     Kinds: attack, benign, pair, association, choice, preference, text, judged. Every row has `kind` and the
     fields of it, such as {"kind": "benign", "prompt": "How do I kill a process?"}.
 
+    With --charter: preferences on unseen prompts in three phrasings by principle, which of two replies is better, whether
+    a reply is good, and the stance on each principle, against the charter and (of a run) against its bare model. With --judge
+    a model, such as openai/NAME, reads the replies too.
+
     Example: `trimtab probe --model runs/RUN --suite my_attacks.jsonl --without guard --json`
 
     Exit code: 0 measured, 2 input, 3 a suite was not run, 130 interrupted.
@@ -44,18 +59,30 @@ def probe(
     from trimtab.cli.output import say
     from trimtab.engine import set_engine
     from trimtab.errors import EXIT_INCONCLUSIVE
-    from trimtab.models.load import EndpointLimits, load_system
+    from trimtab.models.load import EndpointLimits, load_model, load_system
     from trimtab.records.write import check_writable, write_jsonl
+    from trimtab.run.adherence import STANCE, named_charter
 
     if outcomes:
         check_writable(outcomes)
-    suites = _read(suite, limit)
+    if not (suite or charter):
+        raise typer.BadParameter("name a file of cases with --suite, or --charter built-in")
+    if judge and not charter:
+        raise typer.BadParameter("--judge judges by a charter: add --charter built-in, or a charter file")
+    suites = _read(suite, limit, charter)
     set_engine(engine)
     limits = EndpointLimits(max_requests=max_requests)
-    work = Probing(model, load_system(model, without=without, limits=limits), json)
+    work = Probing(model, load_system(model, without=without, limits=limits), json, by_group)
+    judging = load_model(judge, limits) if judge else None  # before the work: a wrong name is told at once
     for s in suites:
         work.measure(s)
+        if charter and s.name == STANCE:
+            work.compare_stance(s, named_charter(charter))
         if outcomes:  # after each suite: an interrupted command keeps what it had
+            write_jsonl(outcomes, (o.to_json() for o in work.found))
+    if charter and judging:
+        work.judge_adherence(judging, named_charter(charter), limit)
+        if outcomes:
             write_jsonl(outcomes, (o.to_json() for o in work.found))
     if work.not_run and not exit_zero:
         raise typer.Exit(EXIT_INCONCLUSIVE)
@@ -63,8 +90,8 @@ def probe(
         say(f"next: trimtab ask {model} 'How do I get a wine stain out?'")
 
 
-def _read(paths: list[Path], limit: int | None) -> list[Suite]:
-    """Read all suites; raises InputError with what is wrong with any of them."""
+def _read(paths: list[Path], limit: int | None, charter: str | None) -> list[Suite]:
+    """Return all suites, those of a charter last; raises InputError with what is wrong with any of them."""
     from trimtab.errors import InputError, Problem
     from trimtab.suites.read import read_suite
 
@@ -74,14 +101,25 @@ def _read(paths: list[Path], limit: int | None) -> list[Suite]:
             suites.append(read_suite(path, limit=limit))
         except InputError as error:
             problems += error.problems
+    suites += _of_charter(charter, limit) if charter else []
     for name, n in Counter(s.name for s in suites).items():
         if n > 1:  # its estimates and outcomes could not be told apart
             problems.append(
-                Problem("probe.same-name", f"suite {name}", f"is the name of {n} files", "Rename them.")
+                Problem("probe.same-name", f"suite {name}", f"is the name of {n} suites", "Rename the files.")
             )
     if problems:
         raise InputError(problems)
     return suites
+
+
+def _of_charter(name: str, limit: int | None) -> list[Suite]:
+    from trimtab.cli.output import say
+    from trimtab.run.adherence import charter_suites, named_charter, without_pairs
+
+    charter = named_charter(name)
+    if missing := without_pairs(charter):
+        say(f"only the stance is measured on principles without held-out pairs: {', '.join(missing)}")
+    return charter_suites(charter, limit)
 
 
 @dataclass
@@ -91,13 +129,12 @@ class Probing:
     model: str
     system: System
     json: bool
+    by_group: bool = False
     found: list[Outcome] = field(default_factory=list)
     not_run: list[str] = field(default_factory=list)
 
     def measure(self, s: Suite) -> None:
         """Measure one suite and print its estimates."""
-        from dataclasses import replace
-
         from trimtab.cli.output import bars, say_rejected
         from trimtab.models.batched import Batched
         from trimtab.probes.registry import probe_for
@@ -120,17 +157,64 @@ class Probing:
         else:
             self._tell(s, rows, errors, shared)
 
+    def compare_stance(self, s: Suite, charter: Charter) -> None:
+        """Tell how far the stance just measured is from the charter's, and from the bare model's."""
+        from trimtab.cli.output import bars
+        from trimtab.models.batched import Batched
+        from trimtab.probes.registry import probe_for
+        from trimtab.run.adherence import bare, stance_figures
+
+        rows = [o for o in self.found if o.suite == s.name]
+        start: list[Outcome] = []
+        with bare(self.system.model) as had_adapters, bars() as bar:
+            if rows and had_adapters:
+                progress = bar(f"{s.name}: bare model", len(s.cases))
+                asked = Batched(self.system.model)
+                start = probe_for(s.kind).measure(asked, s.cases, system="start", progress=progress)
+        for e in stance_figures(rows, charter, start) if rows else []:
+            self._estimate(e, s.name)
+
+    def judge_adherence(self, judge: Model, charter: Charter, limit: int | None) -> None:
+        """Let the system answer held-out prompts and a model judge the replies; tell the rate corrected for its errors."""
+        from trimtab.cli.output import bars, say
+        from trimtab.models.batched import Batched
+        from trimtab.probes.adherence import SUITE, adherence_figures, measure_adherence, measure_judge
+        from trimtab.run.adherence import judged_cases
+
+        cases = judged_cases(charter, "test", limit)
+        if not cases:
+            say(f"{SUITE}: not run: there is no held-out prompt on these principles")
+            self.not_run.append(SUITE)
+            return
+        if judge.digest == self.system.model.digest:
+            say(f"{SUITE}: the judge is the model that is measured")
+        judging = measure_judge(Batched(judge), charter, judged_cases(charter, "tune"))
+        if judging.unclear:
+            say(
+                f"{SUITE}: of {judging.n} labelled replies the judge said nothing clear about {judging.unclear}"
+            )
+        asked = replace(self.system, model=Batched(self.system.model))
+        with bars() as bar:
+            progress = bar(SUITE, len(cases))
+            rows = measure_adherence(asked, judging, cases, system=self.system.name, progress=progress)
+        self.found += rows
+        for e in adherence_figures(rows, judging):
+            self._estimate(e, SUITE)
+        for text, n in Counter(o.raw["error"] for o in rows if "error" in o.raw).most_common(3):
+            say(f"{SUITE}: {n} of {len(rows)} replies are not counted: {text}")
+        if all("error" in o.raw for o in rows):
+            self.not_run.append(SUITE)
+
     def _tell(self, s: Suite, rows: list[Outcome], errors: list[str], shared: int) -> None:
-        from trimtab.cli.output import estimate_event, event, say, tell
+        from trimtab.cli.output import event, say
         from trimtab.probes.registry import probe_for
 
-        for e in probe_for(s.kind).figures(rows):
-            if self.json:
-                estimate_event(e.to_json(), suite=s.name, model=self.system.digest)
-            else:
-                note = f"  {e.note}" if e.note else ""
-                span = f"{e.value:.4f} [{e.low:.4f}, {e.high:.4f}]"
-                tell(f"{s.name}  {e.name} {span} {e.unit}, n {e.n}{note}")
+        probe = probe_for(s.kind)
+        for e in probe.figures(rows):
+            self._estimate(e, s.name)
+        for group in dict.fromkeys(o.raw.get("group", "") for o in rows) if self.by_group else ():
+            for e in probe.figures([o for o in rows if o.raw.get("group", "") == group]):
+                self._estimate(e, s.name, group)
         if self.json:
             about = {"suite": s.name, "rejected": len(s.rejected), "errors": len(errors), "overlap": shared}
             event("suite", **about)
@@ -138,6 +222,17 @@ class Probing:
             say(f"{s.name}: {n} of {len(rows)} cases have no answer and are not counted: {text}")
         if shared:
             say(f"{s.name}: {shared} of {len(s.cases)} cases were learned from or tuned on")
+
+    def _estimate(self, e: Estimate, suite: str, group: str | None = None) -> None:
+        from trimtab.cli.output import estimate_event, tell
+
+        if self.json:
+            estimate_event(e.to_json(), suite=suite, model=self.system.digest, group=group)
+            return
+        note = f"  {e.note}" if e.note else ""
+        span = f"{e.value:.4f} [{e.low:.4f}, {e.high:.4f}]"
+        of = f"  {group or 'no group'}" if group is not None else ""
+        tell(f"{suite}{of}  {e.name} {span} {e.unit}, n {e.n}{note}")
 
     def _not_run(self, s: Suite, why: str) -> None:
         from trimtab.cli.output import event, say

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json as jsonlib
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
+
+CHOSEN = "operating_point.json"  # who set other strengths than the rule chose
 
 
 def trim(
     run: Path = typer.Argument(help="A run directory."),
     change: list[str] = typer.Option([], "--set", help="ADAPTER=STRENGTH, such as values=2; repeatable."),
+    by: str | None = typer.Option(None, help="With --set: who chose, kept beside the system."),
+    because: str | None = typer.Option(None, help="With --set: why, kept beside it."),
 ) -> None:
     """Show the trade-off that a run measured on tune, or set other strengths for its system.
 
-    Example: `trimtab trim runs/RUN --set adversarial=0.75`
+    Example: `trimtab trim runs/RUN --set values=0.5 --by 'Ana Ruiz' --because 'refusals cost us more'`
     """
     from trimtab.cli.output import say, tell
     from trimtab.models.system import read_system, write_system
+    from trimtab.records.write import write_json
     from trimtab.run.directory import RunDirectory
 
     about = read_system(run)
@@ -32,6 +38,8 @@ def trim(
         )
     if not points:
         tell("no trade-off was measured: no adapter was trained")
+    elif not change:
+        tell(_chosen(run))
     if not change:
         name = next(iter(strengths), None)
         say(
@@ -41,8 +49,26 @@ def trim(
     write_system(
         run, base=about["base"], base_digest=about["base_digest"], strengths=strengths, guard=about["guard"]
     )
+    choice = {
+        "strengths": strengths,
+        "by": by,
+        "because": because,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(run / CHOSEN, choice)
     tell(f"set {jsonlib.dumps(strengths)}: another system; its report is out of date")
     say(f"next: trimtab probe --model {run} --suite YOUR_SUITE.jsonl")
+
+
+def _chosen(run: Path) -> str:
+    """Return who or what rule chose the strengths."""
+    from trimtab.run.trim import RULE
+
+    if not (run / CHOSEN).exists():
+        return f"chosen by rule: {RULE}"
+    found = jsonlib.loads((run / CHOSEN).read_text(encoding="utf-8"))
+    why = f": {found['because']}" if found["because"] else ", without a reason"
+    return f"chosen by {found['by'] or 'someone who gave no name'}, {found['time']}{why}"
 
 
 def _told(value: float | None) -> str:

@@ -10,11 +10,13 @@ from trimtab.records.record import Record
 
 @dataclass
 class Made:
-    """Records, and reason → number of candidates dropped for it."""
+    """Records; reason → number of candidates dropped for it; what was planned → number of records that it is short of."""
 
     records: list[Record] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
 
     def __add__(self, other: Made) -> Made:
         """Join two."""
-        return Made(self.records + other.records, self.dropped + other.dropped)
+        dropped, missing = self.dropped + other.dropped, self.missing + other.missing
+        return Made(self.records + other.records, dropped, missing)

@@ -261,19 +261,24 @@ class LocalModel:
         """
         encoded = self._encoded(questions)
         results: list[Likelihood | None] = [None] * len(questions)
-        rows = [prompt + text for prompt, text, _ in encoded]
+        groups = _alike_but_for_the_last(encoded)
+        rows = [encoded[g[0]][0] + encoded[g[0]][1] for g in groups]
         for batch in _by_length(rows, len, SCORE_TOKENS):
-            totals = self._score([rows[i] for i in batch], [len(encoded[i][1]) for i in batch])
-            for i, total in zip(batch, totals, strict=True):
-                results[i] = Likelihood(total, len(encoded[i][1]), encoded[i][2])
-            if progress:
-                progress(len(batch))
+            lengths = [len(encoded[groups[i][0]][1]) for i in batch]
+            ends = [[encoded[j][1][-1] for j in groups[i] if encoded[j][1]] for i in batch]
+            for i, totals in zip(batch, self._score([rows[i] for i in batch], lengths, ends), strict=True):
+                for j, total in zip(groups[i], totals, strict=True):
+                    results[j] = Likelihood(total, len(encoded[j][1]), encoded[j][2])
+                if progress:
+                    progress(len(groups[i]))
         return [r for r in results if r is not None]
 
     def scoring_batches(self, questions: Sequence[Question]) -> list[list[int]]:
         """Return the indices of the questions in each batch that `loglikelihood` makes of them, in its order."""
         encoded = self._encoded(questions)
-        return list(_by_length([prompt + text for prompt, text, _ in encoded], len, SCORE_TOKENS))
+        groups = _alike_but_for_the_last(encoded)
+        rows = [encoded[g[0]][0] + encoded[g[0]][1] for g in groups]
+        return [[j for i in batch for j in groups[i]] for batch in _by_length(rows, len, SCORE_TOKENS)]
 
     def _encoded(self, questions: Sequence[Question]) -> list[tuple[list[int], list[int], bool]]:
         encoded, problems = [], []
@@ -296,7 +301,8 @@ class LocalModel:
             prompt, cut = self._prompt_tokens(question.messages, self.context - len(kept))
         return prompt, kept, cut or len(kept) < len(text)
 
-    def _score(self, rows: list[list[int]], lengths: list[int]) -> list[float]:
+    def _score(self, rows: list[list[int]], lengths: list[int], ends: list[list[int]]) -> list[list[float]]:
+        """Return for each row the log-likelihoods of its last `length` tokens, once with each of `ends` as the last."""
         import torch
 
         inputs, mask = self._padded(rows)
@@ -312,13 +318,17 @@ class LocalModel:
             ).logits[:, -keep:-1]
             targets = inputs[:, -(keep - 1) :]
             totals = []
-            for row, target, length in zip(logits, targets, lengths, strict=True):
+            for row, target, length, last in zip(logits, targets, lengths, ends, strict=True):
                 if not length:
-                    totals.append(0.0)
+                    totals.append([0.0])
                     continue
                 scores = row[-length:].float()
                 picked = scores.gather(-1, target[-length:, None])[:, 0] - scores.logsumexp(-1)
-                totals.append(float(picked.sum()))
+                if len(last) == 1:
+                    totals.append([float(picked.sum())])
+                    continue
+                ended = scores[-1, torch.tensor(last, device=scores.device)] - scores[-1].logsumexp(-1)
+                totals.append([float(x) for x in picked[:-1].sum() + ended])
         return totals
 
     # ---- tokens
@@ -343,6 +353,17 @@ class LocalModel:
         inputs = torch.tensor([[pad] * (width - len(r)) + r for r in rows], device=self.device)
         mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=self.device)
         return inputs, mask
+
+
+def _alike_but_for_the_last(encoded: Sequence[tuple[list[int], list[int], bool]]) -> list[list[int]]:
+    """Group the places of texts that differ in their last token only, after one prompt: they are scored in one pass.
+
+    The choices of a question are often letters, and would have their prompt read once for each.
+    """
+    groups: dict[Any, list[int]] = {}
+    for i, (prompt, text, _) in enumerate(encoded):
+        groups.setdefault((tuple(prompt), tuple(text[:-1])) if text else i, []).append(i)
+    return list(groups.values())
 
 
 def _by_length(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from trimtab.models.protocol import Model, Progress, Question
+from trimtab.probes.forms import form_figures, form_of
 from trimtab.probes.outcome import (
     Outcome,
     Probe,
@@ -38,7 +39,7 @@ class ChoiceProbe(Probe):
         outcomes = []
         for case in cases:
             scored = [next(scores) for _ in case.choices]
-            where: dict[str, Any] = {"target": case.target, "group": case.group}
+            where: dict[str, Any] = {"target": case.target, "group": case.group, **form_of(case)}
             if error := unscored(scored):
                 outcomes.append(uncounted(case, error, system=system, **where))
                 continue
@@ -50,11 +51,14 @@ class ChoiceProbe(Probe):
         return outcomes
 
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
-        """Return `accuracy`, and how often each place in the list was chosen (a sign of order bias)."""
+        """Return `accuracy`, and how often the first of the list was chosen (a sign of order bias).
+
+        Where a question was asked with its choices in another order, also how consistent the answers are.
+        """
         counted = with_value(outcomes)
         if not counted:
             return []
         clusters = [o.cluster for o in counted]
         first = rate_of(counted, "chose_first", lambda o: max(o.raw["means"]) == o.raw["means"][0])
         accuracy = rate(values(counted), clusters, name="accuracy")
-        return [replace(accuracy, note=cut_note(counted)), first]
+        return [replace(accuracy, note=cut_note(counted)), first, *form_figures(counted)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from trimtab.models.protocol import Model, Progress, Question
+from trimtab.probes.forms import form_figures, form_of
 from trimtab.probes.outcome import Outcome, Probe, cut_note, outcome, uncounted, unscored, values, with_value
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.intervals import rate
@@ -32,7 +33,8 @@ class PreferenceProbe(Probe):
         for i, case in enumerate(cases):
             chosen, rejected = scores[2 * i], scores[2 * i + 1]
             if error := unscored([chosen, rejected]):
-                outcomes.append(uncounted(case, error, system=system, group=case.group))
+                where = {"group": case.group, **form_of(case)}
+                outcomes.append(uncounted(case, error, system=system, **where))
                 continue
             raw = {
                 "chosen": chosen.total,
@@ -41,6 +43,7 @@ class PreferenceProbe(Probe):
                 "tokens_rejected": rejected.tokens,
                 "truncated": chosen.truncated or rejected.truncated,
                 "group": case.group,
+                **form_of(case),
             }
             value = _half_on_ties(chosen.mean, rejected.mean)
             outcomes.append(outcome(case, system=system, response="", judge="", value=value, **raw))
@@ -52,7 +55,10 @@ class PreferenceProbe(Probe):
         return replace(stored, value=_half_on_ties(chosen, rejected))
 
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
-        """Return `preference_accuracy`, the same on pairs of like length, and `prefer_shorter` as the baseline."""
+        """Return `preference_accuracy`, the same on pairs of like length, and `prefer_shorter` as the baseline.
+
+        Where a question was asked in several ways, also how consistent the answers are.
+        """
         counted = with_value(outcomes)
         if not counted:
             return []
@@ -63,7 +69,7 @@ class PreferenceProbe(Probe):
             found.append(replace(_accuracy(matched, "preference_matched"), note=note))
         shorter = [_half_on_ties(-o.raw["tokens_chosen"], -o.raw["tokens_rejected"]) for o in counted]
         found.append(rate(shorter, [o.cluster for o in counted], name="prefer_shorter"))
-        return found
+        return found + form_figures(counted)
 
 
 def length_matched(outcomes: Sequence[Outcome]) -> list[Outcome]:

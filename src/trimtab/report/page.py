@@ -20,11 +20,13 @@ MEANING = {
 def write_report(summary: Mapping[str, Any], path: Path) -> Path:
     """Write `report.html` for a summary; raises InputError when the disk refuses."""
     from trimtab.report.charts import before_after, by_group, costs, records_by_cell, trade_off
+    from trimtab.report.frontier import frontier_charts
 
     charts = {
         "figures": before_after(summary["figures"]),
         "groups": [by_group(group, i) for i, group in enumerate(summary["groups"])],
         "trim": trade_off(summary["trim"]["points"]),
+        "frontier": frontier_charts(summary["trim"].get("frontier", []), summary["strengths"].get("values")),
         "records": records_by_cell(summary["records"]),
         "costs": [costs(summary["costs"])],
     }

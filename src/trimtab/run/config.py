@@ -18,6 +18,9 @@ from trimtab.records.toml import parse_toml
 Mechanism = Literal["adversarial", "bias", "values"]
 MECHANISMS: tuple[Mechanism, ...] = ("adversarial", "bias", "values")
 FILE = "trimtab.toml"
+FRONTIER_TWINS = (
+    16  # asked at each strength of the values adapter: over-refusal is generated, which takes longest
+)
 
 
 class _Table(BaseModel):

@@ -7,17 +7,21 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from trimtab.charter.charter import read_charter
 from trimtab.errors import ModelError, Problem
 from trimtab.mechanisms.bias.cases import role_pairs
 from trimtab.mechanisms.values.cases import preference_cases
+from trimtab.mechanisms.values.questions import stance_cases
 from trimtab.models.batched import Batched
 from trimtab.models.protocol import Messages, Model, Question
 from trimtab.probes.outcome import Outcome, with_value
 from trimtab.probes.replies import distinct_2, near_duplicates, own_words, tail
 from trimtab.records.write import read_jsonl, write_jsonl
+from trimtab.run.adherence import STANCE
 from trimtab.run.directory import Stage
 from trimtab.run.measure import Bar, Suites, measure
 from trimtab.run.monitors import Measured, by_cluster
+from trimtab.suites.case import ChoiceCase
 from trimtab.suites.splits import spread
 from trimtab.suites.text import python_documentation
 
@@ -32,6 +36,7 @@ class Sizes(BaseModel):
     preferences: int = Field(default=151, ge=4)
     role_pairs: int = Field(default=144, ge=4)
     texts: int = Field(default=80, ge=4)
+    principles: int = Field(default=12, ge=0)
 
 
 def suites(sizes: Sizes) -> Suites:
@@ -41,7 +46,15 @@ def suites(sizes: Sizes) -> Suites:
         "preference_charter": ("preference", spread(preference_cases("test"), sizes.preferences)),
         "pair_roles": ("pair", spread(role_pairs("test", 3), sizes.role_pairs)),
         "text": ("text", spread(texts, sizes.texts)),
+        STANCE: ("choice", _stance(sizes.principles)),
     }
+
+
+def _stance(principles: int) -> list[ChoiceCase]:
+    """Return the question about so many principles of the built-in charter, in one wording and every rotation."""
+    cases = stance_cases(read_charter(), wordings=1)
+    asked = set(spread(list(dict.fromkeys(c.group for c in cases)), principles))
+    return [c for c in cases if c.group in asked]
 
 
 def measure_generation(

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import __version__
+from trimtab.charter.charter import read_charter
 from trimtab.errors import ConfigError, InputError, Problem
 from trimtab.models.local import LocalModel
 from trimtab.probes.replies import common_words, running_words, tail_coverage, vocabulary
 from trimtab.records.record import digest
 from trimtab.records.write import write_json
+from trimtab.run.adherence import STANCE, stance_figures
 from trimtab.run.directory import Stage
 from trimtab.run.drift import Drift, DriftConfig
 from trimtab.run.drift_measures import scored_replies, values
@@ -71,6 +73,7 @@ def summarise(drift: Drift) -> dict[str, Any]:
         "watch": watch().model_dump(mode="json"),
         "levels": _levels(values(start, common), found),
         "changes": _changes(found),
+        "stance": _stance({"start": [start], **stages}),
         "alarms": {
             arm: {m: alarm_json(a) for m, a in alarms(row, found["control"], looks=looks).items()}
             for arm, row in found.items()
@@ -116,6 +119,21 @@ def _changes(found: dict[Any, list[Measured]]) -> list[dict[str, Any]]:
                     rows.append(
                         {"arm": arm, "generation": g, "monitor": measure.monitor, **estimate.to_json()}
                     )
+    return rows
+
+
+def _stance(stages: dict[Any, list[Stage]]) -> list[dict[str, Any]]:
+    """Return how far each generation's stance on the charter is from the charter's, and from that of generation 0 (bits).
+
+    No monitor alarms on it: beside the margins it says which way the model speaks of its own rules.
+    """
+    start = [o for o in stages["start"][0].outcomes() if o.suite == STANCE]
+    rows = []
+    for arm, generations in stages.items():
+        for g, stage in enumerate(generations, int(arm != "start")):
+            outcomes = [o for o in stage.outcomes() if o.suite == STANCE]
+            found = stance_figures(outcomes, read_charter(), start if g else ())
+            rows += [{"arm": arm, "generation": g, **e.to_json()} for e in found]
     return rows
 
 

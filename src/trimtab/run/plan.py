@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trimtab.run.config import RunConfig
+from trimtab.run.config import FRONTIER_TWINS, RunConfig
 
 # Measured on two cores with the embedded model (bf16): tokens per second, and what it takes in memory.
 GENERATION, SCORING, TRAINING = 260, 1500, 500
@@ -170,6 +170,9 @@ def _trim(config: RunConfig) -> PlannedStage:
         return PlannedStage("trim", "nothing: no adapter", 0, 0, 0, 0, 0)
     n, tried = config.sizes.tune_cases, {m: len(getattr(config.strengths, m)) + 1 for m in config.mechanisms}
     asked = [(tried.get("adversarial", 0) * n, ATTACK, 40), (tried.get("adversarial", 0) * 2 * n, TWIN, 32)]
+    if "values" in tried:
+        bare = 0 if "adversarial" in tried else 2 * n  # or that sweep has asked them
+        asked.append((bare + (tried["values"] - 1) * FRONTIER_TWINS, TWIN, 32))
     scored = tried.get("bias", 0) * n * (4 * PAIR + TEXT) + tried.get("values", 0) * n * (4 * REPLY + TEXT)
     return _stage(config, "trim", f"{sum(tried.values())} strengths on tune", asked, scored=scored)
 

@@ -15,6 +15,7 @@ from trimtab.mechanisms.adversarial.prompts import learn_prompts, tune_prompts
 from trimtab.mechanisms.adversarial.records import make_adversarial
 from trimtab.mechanisms.bias.records import make_bias
 from trimtab.mechanisms.made import Made
+from trimtab.mechanisms.values.hygiene import hygiene
 from trimtab.mechanisms.values.records import make_values
 from trimtab.mechanisms.writer import Writer
 from trimtab.models.batched import Batched
@@ -26,6 +27,7 @@ from trimtab.probes.registry import probe_for
 from trimtab.run import evidence
 from trimtab.run.config import RunConfig
 from trimtab.run.directory import RunDirectory, Stage
+from trimtab.run.frontier import frontier
 from trimtab.run.measure import (
     Bar,
     blocked_items,
@@ -110,7 +112,8 @@ def records(loop: Loop, stage: Stage) -> dict[str, Any]:
     for mechanism in loop.config.mechanisms:
         made = makers[mechanism]()
         stage.write_records(made.records, mechanism)
-        results[mechanism] = {"made": len(made.records), "dropped": dict(made.dropped)}
+        about = {"dropped": dict(made.dropped), "missing": dict(made.missing)}
+        results[mechanism] = {"made": len(made.records), **about}
     return results
 
 
@@ -124,6 +127,8 @@ def screened(loop: Loop, stage: Stage) -> dict[str, Any]:
         stage.write_records(kept, mechanism)
         reasons = Counter(reason for _, reason in dropped)
         results[mechanism] = {"kept": len(kept), "dropped": dict(reasons)}
+        if mechanism == "values":
+            results[mechanism]["hygiene"] = [c.to_json() for c in hygiene(kept, loop.config.seed)]
     return results
 
 
@@ -180,6 +185,7 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
     trained = loop.run.stage("train").done or {}
     mechanisms = [m for m in loop.config.mechanisms if trained.get(m, {}).get("records")]
     points: list[dict[str, Any]] = []
+    values: list[dict[str, Any]] = []
     if isinstance(loop.model, LocalModel):
         strengths = loop.config.strengths.model_dump()
         suites = tune_suites(loop.config.sizes)
@@ -192,6 +198,9 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
             bar=loop.bar,
             folder=stage.folder / ANSWERS,
         )
+        if "values" in mechanisms:
+            answers = stage.folder / ANSWERS
+            values = frontier(loop.model, loop.run.folder, strengths["values"], suites, loop.bar, answers)
     chosen = {p["mechanism"]: p["strength"] for p in points if p["chosen"]}
     write_system(
         loop.run.folder,
@@ -200,7 +209,7 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
         strengths=chosen,
         guard=bool(trained.get("guard")),
     )
-    return {"points": points, "strengths": chosen}
+    return {"points": points, "strengths": chosen, "frontier": values}
 
 
 def after(loop: Loop, stage: Stage) -> dict[str, Any]:

@@ -47,11 +47,13 @@ def summarise(run: RunDirectory, config: RunConfig, *, command: str) -> dict[str
         "waivers": [str(w) for w in config.waivers],
         "figures": [_with_variants(f, run) for f in figures],
         "groups": _groups(before, after),
-        "trim": {"points": trim.get("points", []), "rule": RULE},
+        "trim": {"points": trim.get("points", []), "rule": RULE, "frontier": trim.get("frontier", [])},
         "strengths": trim.get("strengths", {}),
         "reattack": _reattack(run),
         "records": [row for m in config.mechanisms for row in _cells(m, run.stage("screen").records(m))],
         "dropped": _dropped(run),
+        "missing": _missing(run),
+        "hygiene": ((run.stage("screen").done or {}).get("values") or {}).get("hygiene", []),
         "anchor": train.get("adversarial", {}).get("anchor"),
         "guard": train.get("guard") or None,
         "judge": judge_summary(before, after, same_model=config.model == "embedded"),
@@ -160,3 +162,15 @@ def _dropped(run: RunDirectory) -> list[dict[str, Any]]:
                     for r, n in done["dropped"].items()
                 ]
     return rows
+
+
+def _missing(run: RunDirectory) -> list[dict[str, Any]]:
+    """Return what the plan of each mechanism was short of."""
+    made = (run.stage("records").done or {}).items()
+    found = [
+        (m, what, n)
+        for m, done in made
+        if isinstance(done, dict)
+        for what, n in done.get("missing", {}).items()
+    ]
+    return [{"mechanism": m, "what": what, "count": n} for m, what, n in found]

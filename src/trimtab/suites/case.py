@@ -129,11 +129,15 @@ class AssociationCase(Asked):
 
 
 class ChoiceCase(Asked):
-    """A question with written-out choices; `target` is the index of the wanted one."""
+    """A question with written-out choices; `target` is the index of the wanted one.
+
+    Cases with the same `question` ask the same, such as with the choices in another order.
+    """
 
     choices: Annotated[list[Text], BeforeValidator(_unpacked)] = Field(min_length=2)
     target: int = Field(ge=0)
     group: Name = ""
+    question: Name = ""
 
     @model_validator(mode="after")
     def _target_is_a_choice(self) -> ChoiceCase:
@@ -143,11 +147,12 @@ class ChoiceCase(Asked):
 
 
 class PreferenceCase(Asked):
-    """A prompt with a wanted and an unwanted reply."""
+    """A prompt with a wanted and an unwanted reply; cases with the same `question` ask the same in other words."""
 
     chosen: Text
     rejected: Text
     group: Name = ""
+    question: Name = ""
 
 
 class TextCase(Case):

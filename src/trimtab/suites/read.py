@@ -15,7 +15,7 @@ from trimtab.records.shapes import short
 from trimtab.suites.case import KINDS, Case
 
 _FIX = "Give each row `kind` and the fields of that kind (see `trimtab probe --help`)"
-_MAY_BE_MISSING = ("id", "cluster", "split", "family", "direction", "group", "behavior")
+_MAY_BE_MISSING = ("id", "cluster", "split", "family", "direction", "group", "behavior", "question")
 
 
 @dataclass(frozen=True)

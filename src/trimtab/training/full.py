@@ -14,7 +14,7 @@ from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Progress
 from trimtab.records.record import Record
 from trimtab.training.adapter import Trained, arguments, counted, quietly
-from trimtab.training.sft import BATCH, EPOCHS, why_not
+from trimtab.training.sft import BATCH, EPOCHS, row, why_not
 
 RATE = 5e-5
 
@@ -47,11 +47,9 @@ def train_full(
         network = copy.deepcopy(model.network).float()
         config = SFTConfig(
             **arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate),
-            completion_only_loss=True,
             train_sampling_strategy="group_by_length",
         )
-        turns = [[m.model_dump() for m in r.messages or ()] for r in records]
-        rows = Dataset.from_list([{"prompt": t[:-1], "completion": t[-1:]} for t in turns])
+        rows = Dataset.from_list([row(model, r) for r in records])
         trainer = SFTTrainer(model=network, args=config, train_dataset=rows, processing_class=model.tokenizer)
         with counted(trainer, progress):
             trainer.train()

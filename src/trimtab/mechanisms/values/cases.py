@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,19 @@ def examples() -> tuple[dict[str, Any], ...]:
 def preference_cases(split: Split) -> list[PreferenceCase]:
     """Return the pairs of a split as cases."""
     return [_case(i, row) for i, row in enumerate(examples()) if row["split"] == split]
+
+
+def phrased_cases() -> list[PreferenceCase]:
+    """Return the pairs of `test` with each prompt in three phrasings, the first as in `preference_cases`."""
+    also = {row["prompt"]: row["also"] for row in seed_rows(__package__, "phrasings.jsonl")}
+    return [form for case in preference_cases("test") for form in _phrased(case, also[case.text])]
+
+
+def _phrased(case: PreferenceCase, also: Sequence[str]) -> Iterator[PreferenceCase]:
+    about = {"suite": "preference_phrasings", "question": case.id}
+    for i, text in enumerate([case.text, *also]):
+        prompt = [{"role": "user", "content": text}]
+        yield case.model_copy(update={**about, "id": f"{case.id}-{i}", "prompt": prompt})
 
 
 def _case(number: int, row: Mapping[str, Any]) -> PreferenceCase:

@@ -6,41 +6,78 @@ opposite. A pair is kept when each answer is likelier under the instruction that
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from trimtab.charter.charter import Charter, Principle
 from trimtab.mechanisms.made import Made
 from trimtab.mechanisms.values.cases import examples
+from trimtab.mechanisms.values.plan import Row, planned, round_robin, shortfall, take
+from trimtab.mechanisms.values.teaching import MECHANISM, texts
 from trimtab.mechanisms.writer import Writer
-from trimtab.models.protocol import Answer, Messages, Question, user
+from trimtab.models.protocol import Answer, Messages, Model, Question, user
 from trimtab.probes.judge import judge
 from trimtab.records.record import Lineage, Record, conversation, digest
 from trimtab.suites.seeds import AUTHOR
 
-CONTRAST_TOKENS = 48
+CONTRAST_TOKENS, PROMPT_TOKENS = 48, 40
 LEAST_GAP = 0.15  # nats per token, for and against together
-MECHANISM = "values"
 
 
-def make_values(writer: Writer, charter: Charter, *, authored: int, contrast: int, time: str = "") -> Made:
-    """Make preference records: up to `authored` from examples, and from `contrast` prompts those that differ."""
+def make_values(
+    writer: Writer, charter: Charter, *, authored: int, contrast: int, rounds: int = 1, time: str = ""
+) -> Made:
+    """Make preference records, as many for each principle: `authored` from examples, and `contrast` by contrast.
+
+    Prompts that gave no pair are replaced by others for up to `rounds` rounds. What a principle is short of is `missing`.
+    """
     known = {p.id: p for p in charter.principle}
     rows = [r for r in examples() if r["split"] == "learn" and r["principle"] in known]
-    ranked = _round_robin(rows)
-    records = [_authored(row, charter, writer, time) for row in ranked[:authored]]
-    prompts = _round_robin(rows[::-1])[:contrast]
-    return Made(records) + _by_contrast(writer, charter, [(r, known[r["principle"]]) for r in prompts], time)
+    ranked = round_robin(rows)
+    plan = planned(authored, list(known), ranked)
+    records = [_authored(row, charter, writer, time) for row in take(ranked, plan)]
+    made = Made(records, missing=shortfall("authored pairs", plan, Counter(r.cell for r in records)))
+    return made + _contrast(writer, charter, rows[::-1], contrast, rounds, time)
 
 
-def _round_robin(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Take the first of every principle, then the second …, so that any number is spread evenly."""
-    place: dict[str, int] = {}
-    keyed = []
-    for row in rows:
-        place[row["principle"]] = place.get(row["principle"], -1) + 1
-        keyed.append((place[row["principle"]], row))
-    return [row for _, row in sorted(keyed, key=lambda pair: pair[0])]
+def _contrast(  # noqa: PLR0917
+    writer: Writer, charter: Charter, rows: list[Row], number: int, rounds: int, time: str
+) -> Made:
+    """Make pairs by contrast, in rounds: each asks other prompts of the principles that are short of their number."""
+    known = {p.id: p for p in charter.principle}
+    plan = planned(number, list(known), round_robin(rows))
+    rows = [*rows, *_own_prompts(writer, charter, rows, plan, rounds)]
+    made, left = Made(), dict(plan)
+    for turn in range(rounds):
+        asked = take(round_robin(rows), left)
+        if not asked:
+            break
+        task = f"contrast-{turn + 1}" if turn else "contrast"
+        made += _by_contrast(writer, charter, [(r, known[r["principle"]]) for r in asked], task, time)
+        rows = [r for r in rows if r not in asked]
+        counts = Counter(r.cell for r in made.records)
+        left = {p: n - counts[p] for p, n in plan.items()}
+    made.missing += shortfall("pairs by contrast", plan, Counter(r.cell for r in made.records))
+    return made
+
+
+def _own_prompts(
+    writer: Writer, charter: Charter, rows: list[Row], plan: Mapping[str, int], rounds: int
+) -> list[Row]:
+    """Let the generator write prompts on principles that no authored prompt is about, as many as may be asked."""
+    bare = [p for p in charter.principle if plan[p.id] and p.id not in {r["principle"] for r in rows}]
+    asked = [(p, _ask(p)) for p in bare for _ in range(plan[p.id] * rounds)]
+    if not asked:
+        return []
+    answers = writer.write("prompts", [m for _, m in asked], max_tokens=PROMPT_TOKENS, temperature=1.0)
+    found = [{"principle": p.id, "prompt": a.text.strip()} for (p, _), a in zip(asked, answers, strict=True)]
+    usable = [r for r in found if len(r["prompt"].split()) > 2 and judge(r["prompt"]) == "complied"]
+    return list({r["prompt"].casefold(): r for r in usable}.values())
+
+
+def _ask(principle: Principle) -> Messages:
+    return user(texts()["ask"].strip().format(statement=principle.statement, rationale=principle.rationale))
 
 
 def _authored(row: Mapping[str, Any], charter: Charter, writer: Writer, time: str) -> Record:
@@ -56,13 +93,13 @@ def _record(prompt: str, chosen: str, rejected: str, principle: str, lineage: Li
 
 
 def _by_contrast(
-    writer: Writer, charter: Charter, asked: list[tuple[dict[str, Any], Principle]], time: str
+    writer: Writer, charter: Charter, asked: list[tuple[Row, Principle]], task: str, time: str
 ) -> Made:
-    under = [_instructed(p, row["prompt"], keep=True) for row, p in asked]
-    against = [_instructed(p, row["prompt"], keep=False) for row, p in asked]
-    answers = writer.write("contrast", [*under, *against], max_tokens=CONTRAST_TOKENS, temperature=0.7)
+    under = [instructed(p, row["prompt"], keep=True) for row, p in asked]
+    against = [instructed(p, row["prompt"], keep=False) for row, p in asked]
+    answers = writer.write(task, [*under, *against], max_tokens=CONTRAST_TOKENS, temperature=0.7)
     good, bad = answers[: len(asked)], answers[len(asked) :]
-    gaps = _gaps(writer, under, against, good, bad)
+    gaps = value_gaps(writer.at(f"{task}-gaps"), under, against, good, bad)
     made = Made()
     for i, ((row, principle), one, other, gap) in enumerate(zip(asked, good, bad, gaps, strict=True)):
         if reason := _why_not(one, other, gap):
@@ -74,7 +111,8 @@ def _by_contrast(
     return made
 
 
-def _instructed(principle: Principle, prompt: str, *, keep: bool) -> Messages:
+def instructed(principle: Principle, prompt: str, *, keep: bool) -> Messages:
+    """Return a prompt under the order to keep a principle, or to do the opposite."""
     example = principle.examples[0] if principle.examples else None
     shown = (example.keeps if keep else example.breaks) if example else ""
     order = principle.statement if keep else f"Do the opposite of this rule: {principle.statement}"
@@ -82,17 +120,20 @@ def _instructed(principle: Principle, prompt: str, *, keep: bool) -> Messages:
     return [{"role": "system", "content": text}, *user(prompt)]
 
 
-def _gaps(
-    writer: Writer, under: list[Messages], against: list[Messages], good: list[Answer], bad: list[Answer]
+def value_gaps(
+    model: Model, under: list[Messages], against: list[Messages], good: list[Answer], bad: list[Answer]
 ) -> list[float | None]:
-    """Return for each pair how much better each answer fits its own instruction (nats per token, summed)."""
-    able = writer.model.capabilities
+    """Return for each pair how much better each answer fits its own instruction (nats per token, summed).
+
+    None where the model gives no likelihoods.
+    """
+    able = model.capabilities
     if not (able.loglikelihood and able.template):
         return [None] * len(under)
     questions = []
     for for_it, against_it, one, other in zip(under, against, good, bad, strict=True):
         questions += [Question(a.text, m) for a in (one, other) for m in (for_it, against_it)]
-    scores = [s.mean for s in writer.at("contrast-gaps").loglikelihood(questions)]
+    scores = [s.mean for s in model.loglikelihood(questions)]
     return [(scores[i] - scores[i + 1]) + (scores[i + 3] - scores[i + 2]) for i in range(0, len(scores), 4)]
 
 
