@@ -54,6 +54,7 @@ def tune_suites(sizes: Sizes) -> Suites:
     return {
         "attack": ("attack", spread(attack_cases(split), n)),
         "twins": ("benign", [c for a in (0, 1) for c in spread(twin_cases(split, a), n)]),
+        "ordinary": ("benign", ordinary_cases(split, 2 * n)),
         "pair_roles": ("pair", spread(role_pairs(split, 3), 2 * n)),
         "preference_charter": ("preference", spread(preference_cases(split), 2 * n)),
         "text": ("text", spread([c for c in python_documentation().cases if c.split == split], n)),

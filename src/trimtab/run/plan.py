@@ -173,7 +173,12 @@ def _trim(config: RunConfig) -> PlannedStage:
     if "values" in tried:
         bare = 0 if "adversarial" in tried else 2 * n  # or that sweep has asked them
         asked.append((bare + (tried["values"] - 1) * FRONTIER_TWINS, TWIN, 32))
-    scored = tried.get("bias", 0) * n * (4 * PAIR + TEXT) + tried.get("values", 0) * n * (4 * REPLY + TEXT)
+    asked.append((2 * 2 * n, ORDINARY, 32))  # bare and all adapters at once; more where they cost too much
+    scored = (
+        n * TEXT
+        + tried.get("bias", 0) * n * (4 * PAIR + TEXT)
+        + tried.get("values", 0) * n * (4 * REPLY + TEXT)
+    )
     return _stage(config, "trim", f"{sum(tried.values())} strengths on tune", asked, scored=scored)
 
 

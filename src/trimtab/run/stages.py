@@ -38,6 +38,7 @@ from trimtab.run.measure import (
     tune_suites,
 )
 from trimtab.run.screen import screen
+from trimtab.run.together import settle
 from trimtab.run.trim import sweep
 from trimtab.training.anchor import anchor_about, anchor_records
 
@@ -186,6 +187,7 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
     mechanisms = [m for m in loop.config.mechanisms if trained.get(m, {}).get("records")]
     points: list[dict[str, Any]] = []
     values: list[dict[str, Any]] = []
+    together: list[dict[str, Any]] = []
     if isinstance(loop.model, LocalModel):
         strengths = loop.config.strengths.model_dump()
         suites = tune_suites(loop.config.sizes)
@@ -198,8 +200,9 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
             bar=loop.bar,
             folder=stage.folder / ANSWERS,
         )
+        answers = stage.folder / ANSWERS
+        together = settle(loop.model, loop.run.folder, points, suites, loop.bar, answers)
         if "values" in mechanisms:
-            answers = stage.folder / ANSWERS
             values = frontier(loop.model, loop.run.folder, strengths["values"], suites, loop.bar, answers)
     chosen = {p["mechanism"]: p["strength"] for p in points if p["chosen"]}
     write_system(
@@ -209,7 +212,7 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
         strengths=chosen,
         guard=bool(trained.get("guard")),
     )
-    return {"points": points, "strengths": chosen, "frontier": values}
+    return {"points": points, "together": together, "strengths": chosen, "frontier": values}
 
 
 def after(loop: Loop, stage: Stage) -> dict[str, Any]:

@@ -47,7 +47,12 @@ def summarise(run: RunDirectory, config: RunConfig, *, command: str) -> dict[str
         "waivers": [str(w) for w in config.waivers],
         "figures": [_with_variants(f, run) for f in figures],
         "groups": _groups(before, after),
-        "trim": {"points": trim.get("points", []), "rule": RULE, "frontier": trim.get("frontier", [])},
+        "trim": {
+            "points": trim.get("points", []),
+            "rule": RULE,
+            "together": trim.get("together", []),
+            "frontier": trim.get("frontier", []),
+        },
         "strengths": trim.get("strengths", {}),
         "reattack": _reattack(run),
         "records": [row for m in config.mechanisms for row in _cells(m, run.stage("screen").records(m))],

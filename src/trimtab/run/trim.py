@@ -13,11 +13,13 @@ from trimtab.models.system import adapter_folder
 from trimtab.probes.outcome import Outcome, with_value
 from trimtab.probes.preference import margin
 from trimtab.probes.registry import probe_for
+from trimtab.run import together
 from trimtab.run.measure import Bar, Suites
 
 RULE = (
     "for each adapter, the strength with the best effect whose cost on `tune` stays within the limit; "
-    "the smaller strength on a tie; 0, which leaves the adapter out, where none is better than the bare model"
+    "the smaller strength on a tie; 0, which leaves the adapter out, where none is better than the bare model; "
+    f"{together.RULE}"
 )
 # mechanism → effect (suite, name), cost (suite, name), limit on the rise of the cost
 WHAT: Mapping[str, tuple[tuple[str, str], tuple[str, str], float]] = {

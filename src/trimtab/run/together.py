@@ -1,0 +1,90 @@
+"""Measures the adapters that trim chose one at a time at once, and takes them down while they cost too much.
+
+What they cost adds up, and can more than add up: answers loop under two adapters that loop under neither alone.
+Likelihoods do not show it, so answers to ordinary requests are read too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trimtab.models.batched import Batched
+from trimtab.models.local import LocalModel
+from trimtab.models.system import adapter_folder
+from trimtab.probes.outcome import with_value
+from trimtab.probes.registry import probe_for
+from trimtab.run.measure import Bar, Suites
+
+NLL, BROKEN = 0.02, 0.05
+"""Limits on `tune`: the rise of nll as a share of it, as in its gate; of the share of broken answers, wider than its gate.
+
+Of 64 answers one or two more are broken by chance.
+"""
+RULE = (
+    f"then all at once: while nll rises by more than {NLL:.0%} or broken answers by more than {100 * BROKEN:.0f} "
+    "points, the strongest adapter is taken down to the next lower strength, of equals the last"
+)
+COSTS = {"text": "nll_per_token", "ordinary": "broken"}
+Point = dict[str, Any]
+
+
+def settle(  # noqa: PLR0917
+    model: LocalModel, run: Path, points: Sequence[Point], suites: Suites, bar: Bar, folder: Path | None = None
+) -> list[Point]:  # fmt: skip
+    """Mark in `points` the strengths that stay within `NLL` and `BROKEN` together; returns what was measured on the way.
+
+    Each step has `strengths`, `nll_per_token`, `broken` (None where it could not be measured) and `within`; the bare
+    model comes first. Nothing is measured where no adapter was chosen.
+    """
+    strengths = {p["mechanism"]: p["strength"] for p in points if p["chosen"]}
+    if not any(strengths.values()):
+        return []
+    bare = _measured(model, run, dict.fromkeys(strengths, 0.0), suites, bar, folder)
+    steps = [{**bare, "within": True}]
+    while any(strengths.values()):
+        step = _measured(model, run, strengths, suites, bar, folder)
+        step["within"] = _within(step, bare)
+        steps.append(step)
+        if step["within"]:
+            break
+        strengths = _lower(strengths, points)
+    model.set_adapters({})
+    for p in points:
+        p["chosen"] = p["strength"] == strengths[p["mechanism"]]
+    return steps
+
+
+def _measured(  # noqa: PLR0917
+    model: LocalModel, run: Path, strengths: Mapping[str, float], suites: Suites, bar: Bar, folder: Path | None
+) -> Point:  # fmt: skip
+    model.set_adapters({adapter_folder(run, m): s for m, s in strengths.items()})
+    name = "-".join(f"{m}-{s:g}" for m, s in strengths.items() if s) or "bare"
+    found: Point = {"strengths": dict(strengths)}
+    for suite, figure in COSTS.items():
+        kind, cases = suites[suite]
+        asked = Batched(model, folder and folder / name / suite)
+        progress = bar(f"trim: {name}: {suite}", len(cases))
+        probe = probe_for(kind)
+        outcomes = with_value(probe.measure(asked, cases, system="tune", progress=progress))
+        known = [e.value for e in probe.figures(outcomes) if e.name == figure and not math.isnan(e.value)]
+        found[figure] = known[0] if known else None
+    return found
+
+
+def _within(step: Point, bare: Point) -> bool:
+    """Return whether both costs are within their limits; one that could not be measured is not."""
+    nll, broken = ((step[k], bare[k]) for k in ("nll_per_token", "broken"))
+    if None in (*nll, *broken):
+        return False
+    return bool(nll[0] <= nll[1] * (1 + NLL) and broken[0] <= broken[1] + BROKEN)
+
+
+def _lower(strengths: Mapping[str, float], points: Sequence[Point]) -> dict[str, float]:
+    """Return the strengths with the highest one, of equals the last, at the next lower that was tried."""
+    highest = max(strengths.values())
+    mechanism = [m for m, s in strengths.items() if s == highest][-1]
+    tried = (p["strength"] for p in points if p["mechanism"] == mechanism)
+    return {**strengths, mechanism: max(s for s in tried if s < highest)}
