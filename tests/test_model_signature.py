@@ -44,7 +44,8 @@ def test_model_signing_itself_finds_the_bundle_good(made: Path, tmp_path: Path) 
     from model_signing import verifying
 
     (tmp_path / "key.pub").write_text(stated(made))
-    check = verifying.Config().use_elliptic_key_verifier(public_key=tmp_path / "key.pub")
+    check: Any = verifying.Config()  # type: ignore[no-untyped-call]
+    check.use_elliptic_key_verifier(public_key=tmp_path / "key.pub")
     check.verify(made, made / "model.sig")
     shutil.copytree(made, tmp_path / "b")
     (tmp_path / "b/policy.json").write_bytes(b"[]")

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trimtab.records.read import Reading
     from trimtab.records.record import Record
+    from trimtab.training.adapter import Trained
 
 
 def train(
@@ -43,7 +46,12 @@ def train(
     if not isinstance(base, LocalModel):
         fix = "Use embedded, hf/ORG/NAME or dir/PATH."
         raise ConfigError(Problem("train.model", model, "cannot be trained here", fix))
-    trainers = {"sft": train_sft, "document": train_sft, "preference": train_dpo, "pair": train_equalise}
+    trainers: dict[str, Callable[..., Trained]] = {
+        "sft": train_sft,
+        "document": train_sft,
+        "preference": train_dpo,
+        "pair": train_equalise,
+    }
     with bars() as bar:
         progress = bar("train", len(rows))
         trained = trainers[kind](base, rows, output, seed=seed, progress=progress)

@@ -112,10 +112,12 @@ def sign(bundle: Path) -> None:
     from model_signing import hashing, signing
 
     # By itself it would leave out what begins with .git, and follow links.
-    what = hashing.Config().set_ignored_paths(paths=[bundle / MODEL_SIGNATURE], ignore_git_paths=False)
+    what: Any = hashing.Config()  # type: ignore[no-untyped-call]
+    what.set_ignored_paths(paths=[bundle / MODEL_SIGNATURE], ignore_git_paths=False)
     what.set_allow_symlinks(False)
     with _plain_key() as key:
-        signer = signing.Config().set_hashing_config(what).use_elliptic_key_signer(private_key=key)
+        signer: Any = signing.Config()  # type: ignore[no-untyped-call]
+        signer.set_hashing_config(what).use_elliptic_key_signer(private_key=key)
         signer.sign(bundle, bundle / MODEL_SIGNATURE)
 
 

@@ -174,12 +174,10 @@ def differs(kind: str, stored: Outcome, again: Outcome) -> str:
 def nats_apart(kind: str, stored: Outcome, again: Outcome) -> float | None:
     """Return by how much two likelihoods of one case differ, the most of its texts, per token; None for answers."""
     one, two = stored.raw, again.raw
-    if kind == "pair":
-        return max(abs(one[k] - two[k]) / one[f"tokens_{k}"] for k in "ab")
-    if kind == "preference":
-        return max(abs(one[k] - two[k]) / one[f"tokens_{k}"] for k in ("chosen", "rejected"))
+    if texts := {"pair": ("a", "b"), "preference": ("chosen", "rejected")}.get(kind):
+        return max(float(abs(one[k] - two[k]) / one[f"tokens_{k}"]) for k in texts)
     if kind == "choice":
-        return max(abs(a - b) for a, b in zip(one["means"], two["means"], strict=True))
+        return max(float(abs(a - b)) for a, b in zip(one["means"], two["means"], strict=True))
     if kind == "text":
         return abs((stored.value or 0.0) - (again.value or 0.0)) / float(one["tokens"])
     return None
