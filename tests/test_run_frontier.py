@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -84,3 +85,10 @@ def test_the_charts_show_the_intervals_and_what_was_chosen() -> None:
     assert frontier_charts([], None) == []
     unmeasured = [{**p, "refusal_twins": {"level": None, "change": None}} for p in points(Adapted())]
     assert [bool(c.svg) for c in frontier_charts(unmeasured, None)] == [True, False]
+
+
+def test_an_interval_without_a_limit_is_null() -> None:
+    suites = tune_suites(Sizes(tune_cases=1))
+    found = frontier(cast(LocalModel, Adapted()), Path("run"), (1.0,), suites, lambda *_: lambda done: None)
+    told = json.loads(json.dumps(found, allow_nan=False))
+    assert told[-1]["nll_per_token"]["change"]["low"] is None

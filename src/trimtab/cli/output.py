@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.cli import ascii_controls
 from trimtab.models.protocol import Progress
 from trimtab.run.measure import Bar
+from trimtab.statistics.estimate import finite
 
 if TYPE_CHECKING:
     from trimtab.records.read import Rejected
@@ -22,15 +22,7 @@ SHOWN = 20  # rejected rows that are told one by one
 
 def event(kind: str, /, **values: Any) -> None:
     """Print one JSON line; a number that JSON has no word for (an open interval) is null."""
-    print(json.dumps({"event": kind, **_finite(values)}, allow_nan=False), flush=True)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps({"event": kind, **finite(values)}, allow_nan=False), flush=True)
 
 
 def plain(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from trimtab.probes.outcome import Outcome, rate_of, with_value
 from trimtab.probes.pair import PairProbe
 from trimtab.probes.preference import PreferenceProbe, length_matched
 from trimtab.probes.text import TextProbe
-from trimtab.statistics.estimate import Estimate
+from trimtab.statistics.estimate import Estimate, finite
 from trimtab.statistics.paired import abs_gap_change, gap_reversal, paired_difference, paired_ratio_change
 
 
@@ -103,14 +102,8 @@ def figures_and_verdicts(before: Rows, after: Rows, gates: Sequence[Gate]) -> di
     """
     figures = all_figures(before, after)
     found = verdicts(figures, gates)
-    rows = [_finite(f.to_json()) for f in figures]
+    rows = [finite(f.to_json()) for f in figures]
     return {"figures": rows, "outcome": overall(found), "verdicts": [v.to_json() for v in found]}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _both(before: Rows, after: Rows, *suites: str) -> tuple[list[Outcome], list[Outcome]]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from trimtab.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, ConfigError, Problem
 from trimtab.records.record import digest
 from trimtab.records.toml import parse_toml
+from trimtab.statistics.estimate import finite
 from trimtab.statistics.power import cases_to_decide
 
 if TYPE_CHECKING:
@@ -74,13 +75,9 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as JSON values; a limit that is infinite becomes null."""
-        change = None if self.change is None else {k: _finite(v) for k, v in self.change.to_json().items()}
+        change = None if self.change is None else finite(self.change.to_json())
         gate = self.gate.model_dump(mode="json")
         return {"gate": gate, "outcome": self.outcome, "change": change, "reason": self.reason}
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def decide(gate: Gate, change: Estimate | None, why_missing: str = "") -> Verdict:

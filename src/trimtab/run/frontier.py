@@ -17,6 +17,7 @@ from trimtab.probes.outcome import Outcome
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import FRONTIER_TWINS
 from trimtab.run.measure import Bar, Suites
+from trimtab.statistics.estimate import finite
 from trimtab.suites.splits import spread
 
 SHOWN = ("preference_accuracy", "nll_per_token", "refusal_twins")
@@ -63,8 +64,8 @@ def _figures(bare: Sequence[Outcome], found: Sequence[Outcome]) -> dict[str, Any
     figures = {f.name: f for f in all_figures(bare, found)}
     return {
         name: {
-            "level": f.after.to_json() if (f := figures[name]).after else None,
-            "change": f.change.to_json() if f.change else None,
+            "level": finite(f.after.to_json()) if (f := figures[name]).after else None,
+            "change": finite(f.change.to_json()) if f.change else None,
         }
         for name in SHOWN
     }

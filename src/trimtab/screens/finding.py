@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 from trimtab.records.toml import parse_toml
+from trimtab.statistics.estimate import finite
 
 if TYPE_CHECKING:
     from trimtab.statistics.estimate import Estimate
@@ -57,13 +57,8 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Return the finding as JSON values; a limit that is infinite becomes null."""
         row = {"code": self.code, "family": self.family, "status": self.status, **asdict(self.about)}
-        figures = {k: _finite(e) if (e := getattr(self, k)) else None for k in ("estimate", "null")}
+        figures = {k: finite(e.to_json()) if (e := getattr(self, k)) else None for k in ("estimate", "null")}
         return {**row, **figures, "rows": list(self.rows), "text": self.text}
-
-
-def _finite(estimate: Estimate) -> dict[str, Any]:
-    row = estimate.to_json()
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
 
 
 def not_run(code: str, why: str) -> Finding:

@@ -30,7 +30,7 @@ def jensen_shannon(one: ArrayLike, other: ArrayLike) -> Floats:
 
 
 def _relative_entropy(p: Floats, q: Floats) -> Floats:
-    """Return Σ p log2(p / q); q is above 0 wherever p is."""
-    ratio = np.divide(p, q, out=np.ones_like(p), where=p > 0)
+    """Return Σ p log2(p / q), where q is above 0 wherever p is, but for the half of the smallest float."""
+    ratio = np.divide(p, q, out=np.ones_like(p), where=(p > 0) & (q > 0))
     total: Floats = (p * np.log2(ratio)).sum(axis=-1)
     return total

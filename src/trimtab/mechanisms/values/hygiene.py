@@ -17,7 +17,7 @@ from trimtab.records.record import Record
 from trimtab.screens.duplicates import THRESHOLD, jaccard, shingles
 from trimtab.screens.preference import preference_findings
 from trimtab.screens.sample import Choice
-from trimtab.statistics.estimate import Estimate
+from trimtab.statistics.estimate import Estimate, finite
 from trimtab.statistics.intervals import mean, wilson
 
 Status = Literal["found", "nothing found", "not run"]
@@ -38,7 +38,7 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {**vars(self), "estimate": self.estimate.to_json() if self.estimate else None}
+        return {**vars(self), "estimate": finite(self.estimate.to_json()) if self.estimate else None}
 
 
 def hygiene(records: Sequence[Record], seed: int = 0) -> list[Check]:
