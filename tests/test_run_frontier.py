@@ -91,4 +91,4 @@ def test_an_interval_without_a_limit_is_null() -> None:
     suites = tune_suites(Sizes(tune_cases=1))
     found = frontier(cast(LocalModel, Adapted()), Path("run"), (1.0,), suites, lambda *_: lambda done: None)
     told = json.loads(json.dumps(found, allow_nan=False))
-    assert told[-1]["nll_per_token"]["change"]["low"] is None
+    assert told[-1]["nll_per_token"]["change"]["high"] is None
