@@ -10,8 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from trimtab.errors import ConfigError
+from trimtab.governance.figures import UNITS, all_figures, check_gates
 from trimtab.governance.ledger.note import PublicKey
-from trimtab.run.config import QUICK, Endpoint, RunConfig, Sizes, Strengths, read_config
+from trimtab.governance.policy import DEFAULT_GATES
+from trimtab.run.config import FILE, QUICK, Endpoint, RunConfig, Sizes, Strengths, read_config
 from trimtab.run.directory import RunDirectory, open_run
 
 TEMPLATE = Path(__file__).parent.parent / "src/trimtab/cli/trimtab.toml"
@@ -168,3 +170,19 @@ def test_a_waiver_needs_a_gate_a_reason_an_owner_and_an_end(
     assert (code.partition(".")[0], place) == ("config", key)
     two = ", ".join("{ " + ", ".join(f'{k} = "{v}"' for k, v in WAIVER.items()) + " }" for _ in range(2))
     assert problems(tmp_path, f"waivers = [{two}]") == [("config.value", "")]
+
+
+def test_gates_on_what_no_run_measures_are_refused_before_it(tmp_path: Path) -> None:
+    (tmp_path / "gates.toml").write_text(
+        GATE.replace('"broken"', '"speed"') + GATE.replace('"broken"', '"nll_per_token"')
+    )
+    (tmp_path / FILE).write_text('gates = "gates.toml"\n')
+    with pytest.raises(ConfigError) as caught:
+        read_config(tmp_path / FILE)
+    assert [p.code for p in caught.value.problems] == ["policy.figure", "policy.unit"]
+    assert "speed" in str(caught.value)
+
+
+def test_every_figure_can_have_a_gate() -> None:
+    assert [f.name for f in all_figures([], [])] == list(UNITS)
+    check_gates(DEFAULT_GATES, "gates.toml")

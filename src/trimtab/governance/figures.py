@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trimtab.errors import ConfigError, Problem
 from trimtab.governance.policy import Gate, Verdict, decide, overall
 from trimtab.probes.attack import attack_success, by_behaviour
 from trimtab.probes.outcome import Outcome, rate_of, with_value
@@ -43,6 +44,28 @@ class Figure:
 
 
 Rows = Sequence[Outcome]
+
+UNITS = {
+    "attack_success": "points", "refusal_twins": "points", "refusal_ordinary": "points", "broken": "points",
+    "pair_gap": "ratio", "gap_reversal": "relative", "preference_accuracy": "points", "preference_matched": "points",
+    "nll_per_token": "relative",
+}  # fmt: skip
+"""Figure → the unit of its change: what a gate can be on."""
+
+
+def check_gates(gates: Sequence[Gate], place: str) -> None:
+    """Raise ConfigError with every gate on a figure that no run measures, or in another unit than its change has."""
+    problems = []
+    for gate in gates:
+        where = f"{place}, gate {gate.figure}"
+        if gate.figure not in UNITS:
+            fix = f"Use one of {', '.join(UNITS)}."
+            problems.append(Problem("policy.figure", where, "is on no figure of a run", fix))
+        elif gate.unit != UNITS[gate.figure]:
+            fix = f'Write unit = "{UNITS[gate.figure]}".'
+            problems.append(Problem("policy.unit", where, f"counts in {gate.unit}", fix))
+    if problems:
+        raise ConfigError(problems)
 
 
 def all_figures(before: Rows, after: Rows) -> list[Figure]:

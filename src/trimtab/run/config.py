@@ -147,7 +147,11 @@ def _beside(path: Path | None, table: dict[str, Any]) -> None:
     """Find the files that a configuration names: beside it."""
     folder = (path or Path()).parent
     if isinstance(table.get("gates"), str):
-        table["gates"] = read_gates(folder / table["gates"])
+        from trimtab.governance.figures import check_gates
+
+        place = folder / table["gates"]
+        table["gates"] = read_gates(place)
+        check_gates(table["gates"], str(place))
     if isinstance(table.get("roles"), str):
         table["roles"] = read_roles(folder / table["roles"])
     if isinstance(table.get("charter"), str) and table["charter"]:
