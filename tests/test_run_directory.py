@@ -12,7 +12,7 @@ from trimtab.errors import ConfigError, InputError
 from trimtab.probes.outcome import Outcome
 from trimtab.records.record import Lineage, Record, conversation
 from trimtab.run.config import RunConfig, Sizes
-from trimtab.run.directory import STAGES, RunDirectory, Stage, open_run, runs
+from trimtab.run.directory import STAGES, RunDirectory, Stage, held, open_run, runs
 from trimtab.run.stages import STAGES as WORK
 
 
@@ -177,7 +177,7 @@ def test_once_is_not_fooled_by_what_a_killed_work_left(tmp_path: Path) -> None:
 
 def test_one_process_works_on_a_run_at_a_time(tmp_path: Path) -> None:
     run = open_run(tmp_path, RunConfig())
-    with run.held(), pytest.raises(ConfigError, match=r"run\.in-use"), RunDirectory(run.folder).held():
+    with held(run.folder), pytest.raises(ConfigError, match=r"run\.in-use"), held(run.folder):
         pass
-    with run.held():
+    with held(run.folder):
         assert run.stage("before").done is None

@@ -55,6 +55,7 @@ def drift(
     from trimtab.cli.output import bars
     from trimtab.engine import set_engine
     from trimtab.report.drift import write_drift_report
+    from trimtab.run.directory import held
     from trimtab.run.drift import DriftConfig, run_drift
     from trimtab.run.drift_measures import Sizes
     from trimtab.run.drift_summary import open_drift, summarise
@@ -68,7 +69,8 @@ def drift(
     base = _trainable(model)
     with bars() as bar:
         work = open_drift(output, config, base, bar, fresh=fresh)
-        run_drift(work)
+        with held(work.folder):
+            run_drift(work)
     summary = summarise(work)
     page = write_drift_report(summary, work.folder / "report.html")
     (_events if json else _tell)(summary, page)

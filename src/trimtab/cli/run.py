@@ -49,14 +49,14 @@ def run(
     from trimtab.report.page import write_report
     from trimtab.report.panel import panel
     from trimtab.run import evidence
-    from trimtab.run.directory import open_run
+    from trimtab.run.directory import held, open_run
     from trimtab.run.stages import Loop, run_loop
     from trimtab.run.summary import summarise
 
     set_engine(engine)
     directory = open_run(output, settings, fresh=fresh)
     base = load_model(settings.model, settings.endpoint.limits)
-    with directory.held(), bars() as bar:
+    with held(directory.folder), bars() as bar:
         run_loop(Loop(directory, settings, base, bar))
     if not base.capabilities.trainable:
         say("no adapter was trained: this model cannot be trained here; records and guard were made")

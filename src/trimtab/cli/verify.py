@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from trimtab.governance.verify.report import Report
+    from trimtab.governance.verify.verify import Outside
 
 
 def verify(
@@ -50,43 +51,57 @@ def verify(
     Exit code: 0 everything holds, 1 something does not, 2 input, 3 signer not authenticated, a review is due, or a
     level that was asked for is undecided.
     """
-    from trimtab.cli.output import event, say, tell
+    from trimtab.governance.verify.rejudge import rejudge as judge_again
+    from trimtab.governance.verify.verify import verify as check
+
+    report = check(bundle, _outside(trust, known_checkpoint, timestamp, authority, recalls, at))
+    if rejudge:
+        judge_again(bundle, report)
+    if rerun:
+        _rerun(bundle, rerun, nonce, report)
+    (_events if json else _tell)(report, bundle)
+    raise typer.Exit(report.exit_code)
+
+
+def _outside(
+    trust: Path | None, known: Path | None, timestamp: Path | None, authority: Path | None, recalls: Path | None, at: str
+) -> Outside:  # fmt: skip
+    """Return what the auditor brings along; raises ConfigError or InputError for what of it cannot be read."""
     from trimtab.errors import ConfigError, Problem
     from trimtab.governance.keys import read_trust
     from trimtab.governance.ledger.envelope import TIME
     from trimtab.governance.recall import read_recalls
-    from trimtab.governance.verify.rejudge import rejudge as judge_again
     from trimtab.governance.verify.verify import Outside, read_known
-    from trimtab.governance.verify.verify import verify as check
     from trimtab.governance.verify.witnesses import read_timestamp
 
     if at and not TIME.fullmatch(at):
         fix = "Write it as 2026-01-31T00:00:00Z."
         raise ConfigError(Problem("verify.time", f"--at {at}", "is not a time", fix))
-    known = read_known(known_checkpoint) if known_checkpoint else None
+    checkpoint = read_known(known) if known else None
     recalled = read_recalls(recalls) if recalls else None
     stamped = ""
     if timestamp:
-        if not (authority and known_checkpoint):
+        if not (authority and known):
             fix = "Name the file that it is on, and the authority's root certificate."
             what = "needs --known-checkpoint and --authority"
             raise ConfigError(Problem("verify.timestamp", "--timestamp", what, fix))
-        stamped = read_timestamp(timestamp, authority, known_checkpoint)
-    report = check(bundle, Outside(read_trust(trust) if trust else None, known, at, recalled, stamped))
-    if rejudge:
-        judge_again(bundle, report)
-    if rerun:
-        _rerun(bundle, rerun, nonce, report)
-    if json:
-        for kind, findings in (
-            ("failure", report.failures),
-            ("due", report.due),
-            ("undecided", report.undecided),
-        ):
-            for f in findings:
-                event(kind, code=f.code, place=f.place, message=f.message)
-        event("verified", level=report.level, result=report.result, notes=report.notes)
-        raise typer.Exit(report.exit_code)
+        stamped = read_timestamp(timestamp, authority, known)
+    return Outside(read_trust(trust) if trust else None, checkpoint, at, recalled, stamped)
+
+
+def _events(report: Report, _: Path) -> None:
+    from trimtab.cli.output import event
+
+    kinds = {"failure": report.failures, "due": report.due, "undecided": report.undecided}
+    for kind, findings in kinds.items():
+        for f in findings:
+            event(kind, code=f.code, place=f.place, message=f.message)
+    event("verified", level=report.level, result=report.result, notes=report.notes)
+
+
+def _tell(report: Report, bundle: Path) -> None:
+    from trimtab.cli.output import say, tell
+
     for finding in [*report.failures, *report.due, *report.undecided]:
         tell(str(finding))
     for note in report.notes:
@@ -94,7 +109,6 @@ def verify(
     tell(f"{report.level}: {report.result}")
     if not report.authenticated:
         say(f"next: trimtab verify {bundle} --trust KEYS")
-    raise typer.Exit(report.exit_code)
 
 
 def _rerun(bundle: Path, count: int, nonce: str, report: Report) -> None:

@@ -138,20 +138,21 @@ def read_config(path: Path | None, *, quick: bool = False, **changes: Any) -> Ru
     if quick:
         table |= {"sizes": QUICK.model_dump(), "evidential": False}
     try:
-        return RunConfig.model_validate(table)
+        config = RunConfig.model_validate(table)
     except ValidationError as error:
         raise ConfigError([_problem(path, e, changed) for e in error.errors()]) from error
+    if "gates" in table:
+        from trimtab.governance.figures import check_gates
+
+        check_gates(config.gates, f"{path}, gates")
+    return config
 
 
 def _beside(path: Path | None, table: dict[str, Any]) -> None:
     """Find the files that a configuration names: beside it."""
     folder = (path or Path()).parent
     if isinstance(table.get("gates"), str):
-        from trimtab.governance.figures import check_gates
-
-        place = folder / table["gates"]
-        table["gates"] = read_gates(place)
-        check_gates(table["gates"], str(place))
+        table["gates"] = read_gates(folder / table["gates"])
     if isinstance(table.get("roles"), str):
         table["roles"] = read_roles(folder / table["roles"])
     if isinstance(table.get("charter"), str) and table["charter"]:

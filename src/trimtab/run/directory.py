@@ -41,16 +41,6 @@ class RunDirectory:
         """Return a stage of the run."""
         return Stage(self.folder / "stages" / f"{STAGES.index(name) + 1:02d}_{name}")
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other processes from working on the run; raises ConfigError when one does."""
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            _lock(handle, self.folder)
-            yield
-        finally:
-            os.close(handle)
-
     @property
     def finished(self) -> bool:
         """Whether the run came to its report."""
@@ -114,6 +104,17 @@ class Stage:
         """Read records; none where none were written."""
         path = self.folder / f"{name}.parquet"
         return read_records(path).records if path.exists() else []
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes from working on the run in `folder`; raises ConfigError when one does."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(handle, folder)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _lock(handle: int, folder: Path) -> None:
