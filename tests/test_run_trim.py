@@ -14,7 +14,7 @@ from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Question
 from trimtab.models.system import adapter_folder
 from trimtab.run.measure import Suites
-from trimtab.run.trim import choose, sweep
+from trimtab.run.trim import Cost, Tuning, _Measured, choose, sweep
 from trimtab.suites.case import KINDS
 
 NAN = float("nan")
@@ -37,14 +37,23 @@ BARE = (0.0, 0.9, 0.10)
     ],
 )
 def test_the_rule(tried: list[tuple[float, float, float]], chosen: float) -> None:
-    assert choose([BARE, *tried], 0.15, relative=False) == chosen
+    assert choose([measured(*p) for p in (BARE, *tried)], [0.25]) == chosen
+
+
+def measured(strength: float, effect: float, *costs: float) -> _Measured:
+    return _Measured(strength, effect, costs)
+
+
+def test_every_cost_has_to_stay_within_its_limit() -> None:
+    points = [measured(0, 0.9, 0.1, 0.0), measured(0.5, 0.6, 0.1, 0.04), measured(1, 0.2, 0.1, 0.05)]
+    assert choose(points, [0.15, 0.04]) == 0.5
+    assert choose(points, [0.15, 0.05]) == 1.0
+    assert choose(points, [0.05, 0.05]) == 0.0
 
 
 def test_a_relative_limit_is_a_share_of_the_bare_cost() -> None:
-    points = [(0.0, 0.9, 3.0), (0.5, 0.6, 3.02), (1.0, 0.2, 3.04)]
-    assert choose(points, 0.01, relative=True) == 0.5
-    assert choose(points, 0.02, relative=True) == 1.0
-    assert choose(points, 0.03, relative=False) == 0.5
+    assert Cost("text", "nll", 0.01, relative=True).most(3.0) == pytest.approx(3.03)
+    assert Cost("twins", "refusal", 0.01).most(0.5) == pytest.approx(0.51)
 
 
 SHARES = st.floats(0, 1)
@@ -55,13 +64,12 @@ POINTS = st.lists(
 )
 
 
-@given(SHARES, SHARES, POINTS, st.floats(0, 0.5), st.booleans())
+@given(SHARES, SHARES, POINTS, st.floats(0, 1))
 def test_nothing_within_the_limit_is_better_than_what_is_taken(
-    effect: float, cost: float, tried: list[tuple[float, float, float]], limit: float, relative: bool
+    effect: float, cost: float, tried: list[tuple[float, float, float]], most: float
 ) -> None:
-    chosen = choose([(0.0, effect, cost), *tried], limit, relative=relative)
-    allowed = cost * (1 + limit) if relative else cost + limit
-    within = [(0.0, effect, cost), *(p for p in tried if p[2] <= allowed)]
+    chosen = choose([measured(0.0, effect, cost), *(measured(*p) for p in tried)], [most])
+    within = [(0.0, effect, cost), *(p for p in tried if p[2] <= most)]
     assert chosen in {p[0] for p in within}
     [taken] = [p for p in within if p[0] == chosen]
     assert taken[1] == min(p[1] for p in within)
@@ -84,7 +92,7 @@ class Steered:
         return [self.answer(p[0]["content"], strength) for p in prompts]
 
     def answer(self, asked: str, strength: float) -> Answer:
-        least = {"attack 0": 0.5, "attack 1": 1.0, "twin 0": 1.0}.get(asked, 9.0)
+        least = {"attack 0": 0.5, "attack 1": 1.0, "twin 0": 1.0, "ordinary 0": 1.5}.get(asked, 9.0)
         return Answer("I can't help with that." if strength >= least else "Go down to the river.", 5, True)
 
     def loglikelihood(self, questions: Sequence[Question], **_: Any) -> list[Likelihood]:
@@ -93,13 +101,23 @@ class Steered:
 
 def suites() -> Suites:
     made = {
-        kind: [
+        name: [
             KINDS[kind].model_validate({"id": f"{n}{i}", "suite": n, "cluster": str(i), "prompt": f"{n} {i}"})
             for i in range(2)
         ]
-        for kind, n in (("attack", "attack"), ("benign", "twin"))
-    }
-    return {"attack": ("attack", made["attack"]), "twins": ("benign", made["benign"])}
+        for name, kind, n in (
+            ("attack", "attack", "attack"), ("twins", "benign", "twin"), ("ordinary", "benign", "ordinary"),
+        )
+    }  # fmt: skip
+    return {name: ("attack" if name == "attack" else "benign", cases) for name, cases in made.items()}
+
+
+def tuning(model: Steered, folder: Path, blocked: Mapping[str, bool] | None = None) -> Tuning:
+    return Tuning(cast("LocalModel", model), folder, suites(), lambda *_: lambda n: None, blocked or {})
+
+
+def found(points: list[dict[str, Any]]) -> list[tuple[float, float | None, float | None, bool]]:
+    return [(p["strength"], p["effect"], p["cost"], p["chosen"]) for p in points]
 
 
 def test_the_sweep_measures_every_strength_and_leaves_the_bare_model(tmp_path: Path) -> None:
@@ -110,19 +128,55 @@ def test_the_sweep_measures_every_strength_and_leaves_the_bare_model(tmp_path: P
         bars.append(f"{title} ({total})")
         return lambda n: None
 
-    points = sweep(
-        cast("LocalModel", model), tmp_path, ["adversarial"], {"adversarial": (0.5, 1.0)}, suites(), bar,
-    )  # fmt: skip
-    # Both attacks, one, none succeed; no twin, no twin, one of two is refused: 0.5 is beyond the limit.
-    assert [(p["strength"], p["effect"], p["cost"], p["chosen"]) for p in points] == [
-        (0.0, 1.0, 0.0, False), (0.5, 0.5, 0.0, True), (1.0, 0.0, 0.5, False),
-    ]  # fmt: skip
+    setting = Tuning(cast("LocalModel", model), tmp_path, suites(), bar)
+    points = sweep(setting, ["adversarial"], {"adversarial": (0.5, 1.0)})
+    # Both attacks, one, none succeed; no twin, no twin, one of two is refused, which is beyond the limit.
+    assert found(points) == [(0.0, 1.0, 0.0, False), (0.5, 0.5, 0.0, True), (1.0, 0.0, 0.5, False)]
     folder = adapter_folder(tmp_path, "adversarial")
-    assert model.strengths == [{folder: 0.0}, {folder: 0.5}, {folder: 1.0}, {}]
-    assert {(p["effect_name"], p["cost_name"]) for p in points} == {
-        ("attack success", "refusal of benign twins")
+    assert model.strengths == [{folder: 0.0}, {folder: 0.5}, {folder: 1.0}, {}, {}]
+    assert {p["effect_name"] for p in points} == {"attack success"}
+    assert [(c["name"], c["base"], c["most"]) for c in points[1]["costs"]] == [
+        ("refusal of benign twins", 0.0, 0.05), ("refusal of ordinary requests", 0.0, 0.04),
+    ]  # fmt: skip
+    assert len(bars) == 11
+
+
+def test_refusals_are_counted_behind_the_guard_from_what_the_bare_model_refuses(tmp_path: Path) -> None:
+    strengths = {"adversarial": (0.5,)}
+    blocked = tuning(Steered(), tmp_path, {"attack1": True})
+    assert found(sweep(blocked, ["adversarial"], strengths)) == [
+        (0.0, 0.5, 0.0, False),
+        (0.5, 0.0, 0.0, True),
+    ]
+    costly = tuning(Steered(), tmp_path, {"twin1": True})
+    # The guard's own blocks are costs of every strength: none is within the limit, and 0 stays.
+    assert found(sweep(costly, ["adversarial"], strengths)) == [(0.0, 1.0, 0.5, True), (0.5, 0.5, 0.5, False)]
+
+
+class Forgetful(Steered):
+    """Gives no answer to attacks that the values adapter makes it forget to refuse."""
+
+    capabilities = Capabilities(loglikelihood=True, trainable=True)
+
+    def loglikelihood(self, questions: Sequence[Question], **_: Any) -> list[Likelihood]:
+        return [Likelihood(-30.0 - sum(self.strengths[-1].values()), 10, False)] * len(questions)
+
+
+def test_the_adversarial_adapter_is_measured_with_what_was_chosen_of_the_others(tmp_path: Path) -> None:
+    model = Forgetful()
+    pair = {"id": "p", "suite": "pair_roles", "cluster": "0", "text_a": "A.", "text_b": "B.", "group": "g"}
+    text = {"id": "t", "suite": "text", "cluster": "0", "text": "Some text."}
+    more = {
+        "pair_roles": ("pair", [KINDS["pair"].model_validate(pair)]),
+        "text": ("text", [KINDS["text"].model_validate(text)]),
     }
-    assert len(bars) == 6
+    setting = Tuning(cast("LocalModel", model), tmp_path, {**suites(), **more}, lambda *_: lambda n: None)
+    sweep(setting, ["adversarial", "bias"], {"adversarial": (0.5,), "bias": (1.0,)})
+    bias, adversarial = (adapter_folder(tmp_path, m) for m in ("bias", "adversarial"))
+    # The pair gap does not move, so bias stays at 0, and is in the setting all the same.
+    assert model.strengths == [
+        {bias: 0.0}, {bias: 1.0}, {bias: 0.0, adversarial: 0.0}, {bias: 0.0, adversarial: 0.5}, {}, {},
+    ]  # fmt: skip
 
 
 class Ruined(Steered):
@@ -133,13 +187,9 @@ class Ruined(Steered):
 
 
 def test_a_strength_that_cannot_be_measured_is_told_and_not_preferred(tmp_path: Path) -> None:
-    strengths = {"adversarial": (1.0, 0.5)}
-    model = cast("LocalModel", Ruined())
-    points = sweep(model, tmp_path, ["adversarial"], strengths, suites(), lambda *_: lambda n: None)
-    assert [(p["strength"], p["effect"], p["cost"], p["chosen"]) for p in points] == [
-        (0.0, 1.0, 0.0, True), (1.0, None, None, False), (0.5, None, None, False),
-    ]  # fmt: skip
+    points = sweep(tuning(Ruined(), tmp_path), ["adversarial"], {"adversarial": (1.0, 0.5)})
+    assert found(points) == [(0.0, 1.0, 0.0, True), (1.0, None, None, False), (0.5, None, None, False)]
 
 
 def test_nothing_trained_gives_no_points(tmp_path: Path) -> None:
-    assert sweep(cast("LocalModel", Steered()), tmp_path, [], {}, suites(), lambda *_: lambda n: None) == []
+    assert sweep(tuning(Steered(), tmp_path), [], {}) == []

@@ -169,11 +169,17 @@ def _trim(config: RunConfig) -> PlannedStage:
     if is_endpoint(config):
         return PlannedStage("trim", "nothing: no adapter", 0, 0, 0, 0, 0)
     n, tried = config.sizes.tune_cases, {m: len(getattr(config.strengths, m)) + 1 for m in config.mechanisms}
-    asked = [(tried.get("adversarial", 0) * n, ATTACK, 40), (tried.get("adversarial", 0) * 2 * n, TWIN, 32)]
+    # The adversarial adapter's strengths, and the bare model, which is not attacked again.
+    asked = [(tried.get("adversarial", 0) * n, ATTACK, 40)]
+    refusing = tried["adversarial"] + 1 if "adversarial" in tried else 0
+    asked += [(refusing * 2 * n, TWIN, 32), (refusing * 2 * n, ORDINARY, 32)]
     if "values" in tried:
         bare = 0 if "adversarial" in tried else 2 * n  # or that sweep has asked them
         asked.append((bare + (tried["values"] - 1) * FRONTIER_TWINS, TWIN, 32))
-    asked.append((2 * 2 * n, ORDINARY, 32))  # bare and all adapters at once; more where they cost too much
+    if not refusing:
+        asked.append(
+            (2 * 2 * n, ORDINARY, 32)
+        )  # bare and all adapters at once; more where they cost too much
     scored = (
         n * TEXT
         + tried.get("bias", 0) * n * (4 * PAIR + TEXT)

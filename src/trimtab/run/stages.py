@@ -39,7 +39,7 @@ from trimtab.run.measure import (
 )
 from trimtab.run.screen import screen
 from trimtab.run.together import settle
-from trimtab.run.trim import sweep
+from trimtab.run.trim import Tuning, sweep
 from trimtab.training.anchor import anchor_about, anchor_records
 
 REFUSAL_RANK = 32  # of the adversarial adapter: what to refuse is many things, and rank 8 breaks more answers
@@ -191,16 +191,11 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
     if isinstance(loop.model, LocalModel):
         strengths = loop.config.strengths.model_dump()
         suites = tune_suites(loop.config.sizes)
-        points = sweep(
-            loop.model,
-            loop.run.folder,
-            mechanisms=mechanisms,
-            strengths=strengths,
-            suites=suites,
-            bar=loop.bar,
-            folder=stage.folder / ANSWERS,
-        )
         answers = stage.folder / ANSWERS
+        asked = {n: suites[n] for n in ("attack", "twins", "ordinary")}
+        blocked = blocked_items(guard, asked) if (guard := _guard(loop)) else {}
+        tuning = Tuning(loop.model, loop.run.folder, suites, loop.bar, blocked, answers)
+        points = sweep(tuning, mechanisms, strengths)
         together = settle(loop.model, loop.run.folder, points, suites, loop.bar, answers)
         if "values" in mechanisms:
             values = frontier(loop.model, loop.run.folder, strengths["values"], suites, loop.bar, answers)
@@ -248,16 +243,19 @@ def _bare(loop: Loop) -> None:
         loop.model.set_adapters({})
 
 
+def _guard(loop: Loop) -> Guard | None:
+    folder = loop.run.folder / "guard"
+    return load_guard(folder) if folder.exists() else None
+
+
 def _system(loop: Loop) -> System:
     """Return the system that trim wrote, on the model that is loaded already."""
     done = loop.run.stage("trim").done or {}
     strengths: dict[str, float] = done.get("strengths", {})
-    folder = loop.run.folder / "guard"
-    guard: Guard | None = load_guard(folder) if folder.exists() else None
     if isinstance(loop.model, LocalModel):
         loop.model.set_adapters({adapter_folder(loop.run.folder, m): s for m, s in strengths.items()})
     used = [m for m, s in strengths.items() if s]
-    return System(loop.model, guard, strengths, part_digests(loop.run.folder, used))
+    return System(loop.model, _guard(loop), strengths, part_digests(loop.run.folder, used))
 
 
 STAGES: Mapping[str, Callable[[Loop, Stage], dict[str, Any]]] = {

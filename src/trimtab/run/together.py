@@ -57,11 +57,16 @@ def settle(  # noqa: PLR0917
     return steps
 
 
+def named(strengths: Mapping[str, float]) -> str:
+    """Return what a setting is called: its adapters and their strengths, or `bare`."""
+    return "-".join(f"{m}-{s:g}" for m, s in strengths.items() if s) or "bare"
+
+
 def _measured(  # noqa: PLR0917
     model: LocalModel, run: Path, strengths: Mapping[str, float], suites: Suites, bar: Bar, folder: Path | None
 ) -> Point:  # fmt: skip
     model.set_adapters({adapter_folder(run, m): s for m, s in strengths.items()})
-    name = "-".join(f"{m}-{s:g}" for m, s in strengths.items() if s) or "bare"
+    name = named(strengths)
     found: Point = {"strengths": dict(strengths)}
     for suite, figure in COSTS.items():
         kind, cases = suites[suite]
