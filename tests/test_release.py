@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import pytest
 from trimtab.errors import ConfigError, InputError
 from trimtab.governance.catalogue import FILE as CATALOGUE
 from trimtab.governance.catalogue import open_catalogue
+from trimtab.governance.exports.croissant import croissant
+from trimtab.governance.exports.source import Source
 from trimtab.governance.keys import key_path, load_key, new_key, read_trust
 from trimtab.governance.ledger.envelope import open_entry
 from trimtab.governance.ledger.ledger import open_ledger
@@ -560,6 +563,17 @@ def test_documents_say_what_the_evidence_says_and_what_a_person_must_add(trial: 
         assert "o be filled in by a person" in text
         for claim in ("compliant", "certified", "unbiased", " safe", "robust"):
             assert claim not in text.lower()
+
+
+def test_generators_with_and_without_a_digest_are_named_in_the_metadata(trial: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(trial, tmp_path / "copy")
+    path = folder / "records/bias.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows += [{**rows[0], "lineage": {**rows[0]["lineage"], "generator": "people who wrote seeds"}}]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    about = json.loads(croissant(Source(folder)))
+    named = [g.get("@id") or g["prov:label"] for g in about["prov:wasDerivedFrom"]]
+    assert named == [f"urn:sha256:{'f' * 64}", "people who wrote seeds"]
 
 
 def test_a_document_that_does_not_follow_from_the_evidence_is_named(

@@ -61,7 +61,7 @@ class Sizes(_Table):
     writings: Count = Field(default=240, ge=0)
     pair_records: Count = Field(default=140, ge=2)
     trait_records: Count = Field(default=40, ge=0)
-    authored_preferences: Count = Field(default=200, ge=1)
+    authored_preferences: Count = Field(default=381, ge=1)
     contrast_prompts: Count = Field(default=24, ge=0)
     anchors: Count = Field(default=40, ge=0)
     tune_cases: Count = Field(default=32, ge=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from trimtab.governance.exports.source import Source
@@ -12,7 +13,7 @@ CONTEXT: dict[str, Any] = {
     "conformsTo": "dct:conformsTo", "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
     "data": {"@id": "cr:data", "@type": "@json"}, "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/", "prov": "http://www.w3.org/ns/prov#", "examples": {"@id": "cr:examples", "@type": "@json"},
-    "extract": "cr:extract", "field": "cr:field", "fileProperty": "cr:fileProperty", "fileObject": "cr:fileObject",
+    "equivalentProperty": "cr:equivalentProperty", "extract": "cr:extract", "field": "cr:field", "fileProperty": "cr:fileProperty", "fileObject": "cr:fileObject",
     "fileSet": "cr:fileSet", "format": "cr:format", "includes": "cr:includes", "isLiveDataset": "cr:isLiveDataset",
     "jsonPath": "cr:jsonPath", "key": "cr:key", "md5": "cr:md5", "parentField": "cr:parentField", "path": "cr:path",
     "recordSet": "cr:recordSet", "references": "cr:references", "regex": "cr:regex", "repeated": "cr:repeated",
@@ -32,6 +33,7 @@ def croissant(source: Source) -> str:
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": f"trimtab-{about['config']['name']}",
         "description": "Synthetic training records of a trimtab run, with lineage.",
+        "citeAs": TO_FILL_IN,
         "version": "1.0.0",
         "datePublished": about["started"][:10],
         "license": TO_FILL_IN,
@@ -44,13 +46,17 @@ def croissant(source: Source) -> str:
         "prov:wasGeneratedBy": [
             {"@type": "prov:Activity", "prov:label": f"trimtab {about['version']}, seed {about['config']['seed']}"}
         ],
-        "prov:wasDerivedFrom": [
-            {"@id": f"urn:sha256:{g}"} for g in sorted(source.generators) if g != "none"
-        ],
+        "prov:wasDerivedFrom": [_generator(g) for g in sorted(source.generators) if g != "none"],
         "distribution": [_file(source, name) for name in source.rows],
         "recordSet": [_records(name) for name in source.rows],
     }  # fmt: skip
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _generator(name: str) -> dict[str, Any]:
+    # An `@id` holds no spaces, and what wrote the seeds has a name and no digest.
+    known = re.fullmatch(r"[0-9a-f]{64}", name)
+    return {"@id": f"urn:sha256:{name}"} if known else {"@type": "prov:Entity", "prov:label": name}
 
 
 def _file(source: Source, name: str) -> dict[str, Any]:
