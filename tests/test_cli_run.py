@@ -164,10 +164,12 @@ def test_the_limits_of_the_configuration_reach_the_endpoint(
     monkeypatch.setattr("trimtab.models.load.load_model", stop)
     (tmp_path / "c.toml").write_text('model = "openai/m"\n[endpoint]\nmax_requests = 7\nconcurrency = 2\n')
     assert command("run", "-c", tmp_path / "c.toml", "-o", tmp_path / "runs").code == 130
-    assert command("probe", "-m", "openai/m", "-s", suite, "--max-requests", 7).code == 130
+    caps = ("--max-requests", 7, "--max-cost-usd", 0.5, "--prices", 2, 8)
+    assert command("probe", "-m", "openai/m", "-s", suite, *caps).code == 130
     assert command("harden", "-m", "openai/m", "-o", tmp_path / "r.jsonl", "--max-requests", 7).code == 130
     assert [(name, limits.max_requests) for name, limits in seen] == [("openai/m", 7)] * 3
     assert seen[0][1].concurrency == 2
+    assert (seen[1][1].max_cost_usd, seen[1][1].prices) == (0.5, (2.0, 8.0))
 
 
 def test_a_disk_that_fills_up_keeps_what_was_finished(

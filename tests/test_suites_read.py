@@ -74,6 +74,11 @@ def test_every_kind_is_read_alike_from_every_file(kind: str, tmp_path: Path) -> 
     assert found[0].part("test") == found[0].cases
 
 
+def test_keys_that_no_case_holds_are_counted(tmp_path: Path) -> None:
+    rows = [row("benign", id="1", note="", source="me"), row("benign", id="2", note=3), row("benign", id="3")]
+    assert read_suite(suite(tmp_path, *rows)).ignored == {"source": 1, "note": 1}
+
+
 def test_a_row_without_cluster_is_its_own(tmp_path: Path) -> None:
     found = read_suite(suite(tmp_path, row("text"), row("text", id=7), row("text", id="x", cluster=None)))
     assert [(c.id, c.cluster) for c in found.cases] == [("line 1", "line 1"), ("7", "7"), ("x", "x")]

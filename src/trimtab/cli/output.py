@@ -51,14 +51,20 @@ def say(text: Any) -> None:
     )
 
 
-def say_rejected(place: str, rejected: Sequence[Rejected], ignored: Mapping[str, int] | None = None) -> None:
+def say_rejected(
+    place: str,
+    rejected: Sequence[Rejected],
+    ignored: Mapping[str, int] | None = None,
+    *,
+    holders: str = "records",
+) -> None:
     """Say which rows of an input were not taken and why, and which keys of it are not held."""
     for row in rejected[:SHOWN]:
         say(f"{place}: rejected row: {row}")
     for code, n in sorted(Counter(row.code for row in rejected[SHOWN:]).items()):
         say(f"{place}: rejected rows: {n} more [{code}]")
     for key, n in sorted((ignored or {}).items()):
-        say(f"{place}: ignored: {n} values of the key {key!a}, which records do not hold")
+        say(f"{place}: ignored: {n} values of the key {key!a}, which {holders} do not hold")
 
 
 @contextmanager

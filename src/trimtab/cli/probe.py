@@ -40,6 +40,12 @@ def probe(
     outcomes: Path | None = typer.Option(None, help="Write the outcomes to this JSONL file."),
     engine: str = typer.Option("native", help="Where batches run: native, ray or ray://HOST:PORT."),
     max_requests: int | None = typer.Option(None, min=1, help="Ask an endpoint at most this often."),
+    max_cost_usd: float | None = typer.Option(
+        None, min=0, help="Spend at most this on an endpoint; with --prices."
+    ),
+    prices: tuple[float, float] = typer.Option(
+        (0.0, 0.0), help="An endpoint's USD for a million tokens read, and written."
+    ),
     exit_zero: bool = typer.Option(False, "--exit-zero", help="Exit with 0 also when a suite was not run."),
     json: bool = typer.Option(False, "--json", help="One JSON line for each estimate on stdout."),
 ) -> None:
@@ -71,7 +77,7 @@ def probe(
         raise typer.BadParameter("--judge judges by a charter: add --charter built-in, or a charter file")
     suites = _read(suite, limit, charter)
     set_engine(engine)
-    limits = EndpointLimits(max_requests=max_requests)
+    limits = EndpointLimits(max_requests, max_cost_usd, prices)
     work = Probing(model, load_system(model, without=without, limits=limits), json, by_group)
     judging = load_model(judge, limits) if judge else None  # before the work: a wrong name is told at once
     for s in suites:
@@ -141,7 +147,7 @@ class Probing:
         from trimtab.run.measure import why_not
         from trimtab.run.overlap import overlap_with_run
 
-        say_rejected(s.name, s.rejected)
+        say_rejected(s.name, s.rejected, s.ignored, holders=f"cases of kind {s.kind}")
         measure, shared = probe_for(s.kind), overlap_with_run(self.model, s.cases)
         if why := why_not(self.system, measure, s.cases):
             self._not_run(s, why)

@@ -393,7 +393,7 @@ def _check(name: str, url: str, key: str, timeout: float, caps: _Caps) -> None:
             found.append(Problem("endpoint.bad-argument", place, what, fix))
     free = not any(caps[f"usd_per_million_{way}"][0] for way in ("input", "output"))
     if caps["max_cost_usd"][0] is not None and free:
-        fix = "Give usd_per_million_input and usd_per_million_output."
+        fix = "Give usd_per_million_input and usd_per_million_output; `trimtab probe` takes them as --prices."
         found.append(Problem("endpoint.no-price", place, "a cost cap needs prices", fix))
     if found:
         raise ConfigError(found)

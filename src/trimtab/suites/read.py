@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,17 @@ _MAY_BE_MISSING = ("id", "cluster", "split", "family", "direction", "group", "be
 
 @dataclass(frozen=True)
 class Suite:
-    """Cases of one kind, with what was wrong with the rows that are not among them."""
+    """Cases of one kind, with what was wrong with the rows that are not among them.
+
+    `ignored`: key that cases of the kind do not hold → how many of them had a value there.
+    """
 
     name: str
     kind: str
     cases: list[Case]
     rejected: list[Rejected]
     digest: str = ""
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
     def part(self, split: str) -> list[Case]:
         """Return the cases of one split."""
@@ -42,6 +48,7 @@ def read_suite(path: Path, *, limit: int | None = None) -> Suite:
     name = Path(path.name.removesuffix(".gz")).stem
     taken: dict[str, tuple[str, Case]] = {}
     rejected: list[Rejected] = []
+    ignored: Counter[str] = Counter()
     for place, row in iter_rows(path):
         case = row if isinstance(row, Rejected) else _case(row, name, place)
         if isinstance(case, Case) and case.id in taken:
@@ -49,15 +56,23 @@ def read_suite(path: Path, *, limit: int | None = None) -> Suite:
             case = Rejected(place, "suite.same-id", reason)
         if isinstance(case, Rejected):
             rejected.append(case)
-        else:
+        elif isinstance(row, dict):
             taken[case.id] = (place, case)
+            held = _held(type(case))
+            ignored.update(k for k, v in row.items() if k not in held and v not in (None, ""))
     cases = [case for _, case in taken.values()]
     if not cases:
         raise nothing_taken(rejected, path, area="suite", noun="case", fix=_FIX)
     kind = _one_kind(cases, path)
     if limit is not None and limit < len(cases):
         cases = [cases[i * len(cases) // limit] for i in range(limit)]
-    return Suite(name, kind, cases, rejected, input_digest(path))
+    return Suite(name, kind, cases, rejected, input_digest(path), ignored)
+
+
+@cache
+def _held(case: type[Case]) -> frozenset[str]:
+    """Return the keys of a row that a case takes."""
+    return frozenset(["kind", *(f.alias or name for name, f in case.model_fields.items())])
 
 
 def _case(row: dict[str, Any], suite: str, place: str) -> Case | Rejected:
