@@ -10,7 +10,7 @@ from trimtab.run.config import FRONTIER_TWINS, RunConfig
 
 # Measured on two cores with the embedded model (bf16): tokens per second, and what it takes in memory.
 GENERATION, SCORING, TRAINING = 260, 1500, 500
-GUARD = 225  # tokens read to fit it, by both of its readers, for each request that it learns from
+GUARD = 170  # tokens read to fit it, by both of its readers, for each request that it learns from
 EMBEDDED_GB = 0.27
 LIBRARIES_GB, PER_WEIGHTS = 3.0, 2.0  # of torch and the embedder; of weights, activations and an adapter
 # Of an endpoint: tokens that one request writes in a second, and seconds until it begins.

@@ -14,7 +14,7 @@ from trimtab.models.embedder import Embedder
 from trimtab.models.protocol import Progress
 from trimtab.training.adapter import counted, quietly, write_adapter
 
-RANK, RATE, EPOCHS, BATCH = 16, 1e-3, 3, 16
+RANK, RATE, EPOCHS, BATCH = 16, 1e-3, 2, 16
 MOST_TOKENS = 96  # requests are shorter; what is longer is a wrapping, which the classifier learns
 TARGETS = ["query", "key", "value", "dense"]
 SCALE = 4.0  # of unit vectors, so that the head need not grow to be sure

@@ -26,10 +26,8 @@ from trimtab.models.states import States
 from trimtab.models.views import pieces
 from trimtab.training.encoder import EPOCHS, tune_encoder
 
-FALSE_POSITIVES, TWIN_POSITIVES = (
-    0.03,
-    0.06,
-)  # of ordinary prompts, and of benign twins in an attack's wrapping
+FALSE_POSITIVES, TWIN_POSITIVES = 0.03, 0.08
+"""Of ordinary prompts, and of benign twins in an attack's wrapping, some of which the model refuses by itself."""
 HIDDEN, NETWORKS = 32, 5
 SHORT = 60  # words
 MOST_WINDOWS, MOST_PIECES = 450, 500  # of benign prompts other than twins; there are thousands
