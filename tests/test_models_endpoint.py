@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trimtab.errors import ConfigError, ModelError
 from trimtab.models import _wire, endpoint
+from trimtab.models.batched import Batched
 from trimtab.models.endpoint import EndpointModel
 from trimtab.models.load import EndpointLimits, load_model
 from trimtab.models.protocol import Question, user
@@ -241,6 +243,17 @@ def test_the_cap_on_requests_counts_retries_and_lasts(server: Script) -> None:
     assert len(server.bodies) == model.usage.requests == 5
     assert "max_requests=5" in ask(model, "e")[0].error
     assert len(server.bodies) == 5
+
+
+def test_a_cap_ends_a_call_that_is_kept_and_the_next_one_goes_on(server: Script, tmp_path: Path) -> None:
+    prompts = [user(f"q{i}") for i in range(40)]
+    with pytest.raises(ModelError, match=r"max_requests=35\) is reached.*endpoint\.cap"):
+        Batched(EndpointModel("m", max_requests=35), tmp_path).generate(prompts, max_tokens=5)
+    assert len(server.bodies) == 35
+    answers = Batched(EndpointModel("m", max_requests=8), tmp_path).generate(prompts, max_tokens=5)
+    assert [a.text for a in answers] == [f"to q{i}" for i in range(40)]
+    # The first 32 were a finished batch; the last eight are one, three of which had been answered in vain.
+    assert len(server.bodies) == 35 + 8
 
 
 def test_the_cap_on_cost_is_never_passed_however_many_ask_at_once(server: Script) -> None:

@@ -67,6 +67,7 @@ class Meter:
     estimated: bool = False
     in_flight: int = 0
     held: float = 0.0
+    stopped: str = ""  # why a request was held back for good
     freed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -89,6 +90,7 @@ class Meter:
             self.freed.clear()
             await self.freed.wait()
         if why := (self._used_up() if counted else "") or self._full(cost):
+            self.stopped = why
             raise FailedError(why)
         self.requests += counted
         self.in_flight += 1

@@ -16,6 +16,7 @@ from trimtab import engine
 from trimtab.engine import Row
 from trimtab.errors import ModelError, Problem
 from trimtab.models.cache import folder_digest
+from trimtab.models.endpoint import EndpointModel
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Model, Progress, Question
 
@@ -27,7 +28,9 @@ _opened: LocalModel | None = None  # of a worker, from one batch to the next
 class Batched:
     """A model like the one it holds; a batch that was finished in `folder` is not asked again.
 
-    A folder is for one call: another call, another model or other settings replace what is there.
+    A folder is for one call: another call, another model or other settings replace what is there. With one, the cap of
+    an endpoint ends the call (ModelError), so that what it left is asked when the cap is raised; without, it is rows
+    with an error.
     """
 
     def __init__(self, model: Model, folder: Path | None = None) -> None:
@@ -92,7 +95,7 @@ class Batched:
             source = Recipe(model.name, model.folder.resolve(), model.digest, adapters)
         found = engine.map_batches(
             [[rows[i] for i in batch] for batch in cut],
-            partial(call, source, settings),
+            partial(call, source, settings, kept=self.folder is not None),
             folder=self.folder,
             key={
                 "call": call.__name__,
@@ -152,15 +155,19 @@ class Recipe:
         return model
 
 
-def generate(source: Model | Recipe, settings: Row, number: int, rows: list[Row]) -> list[Row]:
-    """Answer one batch."""
+def generate(source: Model | Recipe, settings: Row, number: int, rows: list[Row], *, kept: bool) -> list[Row]:
+    """Answer one batch; raises ModelError when it is to be kept and an endpoint's cap left rows of it without an answer."""
     model = source.open() if isinstance(source, Recipe) else source
     seed = settings["seed"] + number
-    return [asdict(a) for a in model.generate([r["messages"] for r in rows], **{**settings, "seed": seed})]
+    answers = model.generate([r["messages"] for r in rows], **{**settings, "seed": seed})
+    if kept and isinstance(model, EndpointModel) and model.stopped:
+        fix = "Raise the cap in [endpoint] and run again: finished batches are not asked again."
+        raise ModelError(Problem("endpoint.cap", model.name, model.stopped, fix))
+    return [asdict(a) for a in answers]
 
 
-def score(source: Model | Recipe, settings: Row, number: int, rows: list[Row]) -> list[Row]:
-    """Score one batch."""
+def score(source: Model | Recipe, settings: Row, number: int, rows: list[Row], *, kept: bool) -> list[Row]:
+    """Score one batch; what cannot be scored raises, `kept` or not."""
     model = source.open() if isinstance(source, Recipe) else source
     return [asdict(s) for s in model.loglikelihood([Question(**r) for r in rows])]
 

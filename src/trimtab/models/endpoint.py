@@ -127,6 +127,11 @@ class EndpointModel:
         m = self._meter
         return Usage(m.requests, m.input_tokens, m.output_tokens, m.usd, m.estimated)
 
+    @property
+    def stopped(self) -> str:
+        """The cap that has held back a request; empty while none has."""
+        return self._meter.stopped
+
     def generate(
         self, prompts: Sequence[Messages], *, max_tokens: int, temperature: float = 0.0, seed: int = 0,
         progress: Progress | None = None,
