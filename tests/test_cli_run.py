@@ -197,9 +197,9 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(
 def test_trim_shows_the_trade_off_and_sets_the_operating_point(command: Command, finished: Path) -> None:
     code, out, err = command("trim", finished)
     assert code == 0
-    assert out.count("bias") == 3
+    assert out.count("× ") == 3
     assert out.count("* bias") == 1
-    assert "chosen by rule: for each adapter" in out
+    assert "chosen by rule: bias and values each alone" in out
     assert err == f"next: trimtab trim {finished} --set bias=0.5\n"
     code, out, err = command("trim", finished, "--set", "bias=0.25")
     assert code == 0
@@ -209,6 +209,22 @@ def test_trim_shows_the_trade_off_and_sets_the_operating_point(command: Command,
     command("trim", finished, "--set", "bias=0.5", "--by", "Ana", "--because", "it costs less")
     assert re.search(r"chosen by Ana, \d{4}-[\dT:+-]+: it costs less\n", command("trim", finished).out)
     assert command("ask", finished, "Hello?", "--tokens", 2).code == 0
+
+
+def test_a_runs_adapters_are_exported_as_one(command: Command, finished: Path, tmp_path: Path) -> None:
+    command("trim", finished, "--set", "bias=0.5")
+    code, out, err = command("export", finished, "-o", tmp_path / "served")
+    assert code == 0
+    assert "one adapter of rank 8 for " in out
+    assert f"--max-lora-rank 8 --lora-modules trimtab={tmp_path / 'served'}" in err
+    assert {p.name for p in (tmp_path / "served").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    for arguments, code_of in (((), "export.exists"), (("--without", "bias"), "system.no-adapter")):
+        target = tmp_path / "other" if arguments else tmp_path / "served"
+        ended = command("export", finished, "-o", target, *arguments)
+        assert (ended.code, f"[{code_of}]" in ended.err) == (2, True)
 
 
 @pytest.mark.parametrize(

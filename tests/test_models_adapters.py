@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from trimtab.errors import ModelError
 from trimtab.models import local
 from trimtab.models.local import LocalModel
+from trimtab.models.lora import write_sum
 
 IDS = torch.tensor([[1, 20, 30, 40, 50, 60]])
 
@@ -53,6 +55,27 @@ def logits(network: Any) -> torch.Tensor:
     with torch.inference_mode():
         found: torch.Tensor = network(input_ids=IDS).logits
     return found
+
+
+def test_one_adapter_does_what_several_do_at_their_strengths(
+    model: LocalModel, adapters: list[Path], tiny_folder: Path, tmp_path: Path
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    weighted = dict(zip(adapters, (0.5, 2.0), strict=True))
+    assert write_sum(weighted, tmp_path / "one") == 6
+    model.set_adapters(weighted)
+    network = AutoModelForCausalLM.from_pretrained(tiny_folder)
+    bare = logits(network)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # such as weights that are missing
+        served = PeftModel.from_pretrained(network, tmp_path / "one").eval()
+    torch.testing.assert_close(logits(served), logits(model.network), rtol=1e-4, atol=1e-5)
+    assert (logits(served) - bare).abs().max() > 0.01
+    # It is itself an adapter that is read here.
+    model.set_adapters({tmp_path / "one": 1.0})
+    torch.testing.assert_close(logits(model.network), logits(served), rtol=1e-4, atol=1e-5)
 
 
 def test_the_mix_equals_pefts_exact_sum_and_is_taken_back_exactly(

@@ -24,6 +24,7 @@ COMMANDS = {
     "compare": ("compare", "Compare the figures of two runs."),
     "review": ("review", "Sign your decision on a run's release candidate."),
     "release": ("release", "Write a bundle that can be verified offline."),
+    "export": ("export", "Write a system's adapters, at their strengths, as one for servers."),
     "verify": ("verify", "Check a bundle: files, ledger, signatures, quorum, every figure."),
     "card": ("card", "Merge a bundle's dataset card into a README that is there already."),
     "status": ("status", "Say what a workspace waits for: reviews, releases, what is due."),

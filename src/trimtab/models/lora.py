@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.errors import ModelError, Problem
+from trimtab.models.cache import made_whole
+from trimtab.records.write import write_json
 
 if TYPE_CHECKING:
     import torch
@@ -58,16 +60,29 @@ def attach(network: Any, weighted: Sequence[tuple[Mapping[str, Delta], float]]) 
     into the weights, since bfloat16 would round most of it away: a step of a weight is 1/256 of it, and what
     an adapter adds is smaller.
     """
+    hooks = []
+    for name, (a, b) in summed(weighted).items():
+        layer = network.get_submodule(name.removesuffix(".weight"))
+        hooks.append(layer.register_forward_hook(_adding(a.to(layer.weight), b.to(layer.weight))))
+    return hooks
+
+
+def summed(
+    weighted: Sequence[tuple[Mapping[str, Delta], float]],
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return weight name → A (rank, in) and B (out, rank) in float32, whose B·A is Σ strength·scaling·B·A.
+
+    The rank is the sum of those of the adapters that have the weight.
+    """
     import torch
 
-    hooks = []
+    found = {}
     for name in sorted({name for deltas, _ in weighted for name in deltas}):
-        layer = network.get_submodule(name.removesuffix(".weight"))
         parts = [(deltas[name], strength) for deltas, strength in weighted if name in deltas]
         a = torch.cat([delta.a.float() for delta, _ in parts])
         b = torch.cat([delta.b.float() * (strength * delta.scaling) for delta, strength in parts], dim=1)
-        hooks.append(layer.register_forward_hook(_adding(a.to(layer.weight), b.to(layer.weight))))
-    return hooks
+        found[name] = a, b
+    return found
 
 
 def _adding(a: torch.Tensor, b: torch.Tensor) -> Callable[..., torch.Tensor]:
@@ -137,6 +152,36 @@ def _damaged(folder: Path, config: Mapping[str, Any], deltas: Mapping[str, Delta
             continue
         fix = "Take the adapter from its run or bundle again."
         yield Problem("adapter.damaged", f"{folder} {name}", what, fix)
+
+
+def write_sum(weighted: Mapping[Path, float], folder: Path) -> int:
+    """Write one plain PEFT adapter to `folder` that does what several do at their strengths; returns its rank.
+
+    It is what servers take that load an adapter as it is, without strengths and one at a time. Where an adapter lacks
+    a weight that another has, the rank is filled with zeros. Raises ModelError for an adapter that is not plain LoRA.
+    """
+    from safetensors.torch import save_file
+    from torch.nn.functional import pad
+
+    sums = summed([(read_lora(source), strength) for source, strength in weighted.items()])
+    rank = max(len(a) for a, _ in sums.values())
+    tensors = {}
+    for name, (a, b) in sums.items():
+        stem, missing = _PREFIX + name.removesuffix(".weight"), rank - len(a)
+        tensors[stem + _A], tensors[stem + _B] = pad(a, (0, 0, 0, missing)), pad(b, (0, missing))
+    config = json.loads((next(iter(weighted)) / CONFIG).read_text(encoding="utf-8"))
+    modules = sorted({name.removesuffix(".weight").rpartition(".")[2] for name in sums})
+    config |= {
+        "r": rank,
+        "lora_alpha": rank,
+        "use_rslora": False,
+        "lora_dropout": 0.0,
+        "target_modules": modules,
+    }
+    with made_whole(folder) as temporary:
+        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary / WEIGHTS, {"format": "pt"})
+        write_json(temporary / CONFIG, config)
+    return rank
 
 
 def check_fit(folder: Path, deltas: Mapping[str, Delta], shapes: Mapping[str, tuple[int, ...]]) -> None:

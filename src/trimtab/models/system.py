@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from trimtab.errors import ConfigError, ModelError, Problem
 from trimtab.models.cache import folder_digest
-from trimtab.models.guard import REPLY, Guard, load_guard
+from trimtab.models.guard import REPLY, Guard, guard_digest, load_guard
 from trimtab.models.local import LocalModel
+from trimtab.models.lora import write_sum
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Model, Progress, Question
 from trimtab.records.record import digest
 from trimtab.records.write import write_json
@@ -115,11 +116,7 @@ def assemble(folder: Path, base: LocalModel | Model, without: Iterable[str] = ()
     strengths = {m: 0.0 if m in left_out else float(s) for m, s in about["strengths"].items()}
     used = [m for m, s in strengths.items() if s]
     with_guard = about["guard"] and "guard" not in left_out
-    found = part_digests(folder, [*used, *(["guard"] if with_guard else [])])
-    if changed := [part for part in found if found[part] != about["digests"].get(part)]:
-        what = f"{', '.join(changed)} is not what the run made"
-        fix = "Take the run or bundle again, or let `trimtab trim` write its system again."
-        raise ModelError(Problem("system.part-changed", str(folder), what, fix))
+    found = _check_parts(folder, about, [*used, *(["guard"] if with_guard else [])])
     if isinstance(base, LocalModel):
         base.set_adapters({adapter_folder(folder, m): strengths[m] for m in used})
     elif used:
@@ -127,6 +124,31 @@ def assemble(folder: Path, base: LocalModel | Model, without: Iterable[str] = ()
         raise ModelError(Problem("system.no-adapters", str(folder), f"{base.name} takes no adapters", fix))
     guard = load_guard(folder / "guard") if with_guard else None
     return System(base, guard, strengths, {m: found[m] for m in used})
+
+
+def _check_parts(folder: Path, about: Mapping[str, Any], parts: Iterable[str]) -> dict[str, str]:
+    """Return the digests of parts; raises ModelError for one that is not what the run made."""
+    found = part_digests(folder, parts)
+    if changed := [part for part in found if found[part] != about["digests"].get(part)]:
+        what = f"{', '.join(changed)} is not what the run made"
+        fix = "Take the run or bundle again, or let `trimtab trim` write its system again."
+        raise ModelError(Problem("system.part-changed", str(folder), what, fix))
+    return found
+
+
+def export_adapter(folder: Path, target: Path, without: Iterable[str] = ()) -> tuple[str, int]:
+    """Write the adapters of a run or bundle, at their strengths, as one PEFT adapter; returns base model and rank.
+
+    Raises ModelError when a part is not what the run made, and when no adapter is left.
+    """
+    about, left_out = read_system(folder), set(without)
+    used = {m: s for m, s in about["strengths"].items() if s and m not in left_out}
+    if not used:
+        fix = "Set a strength with `trimtab trim RUN --set NAME=1`, or leave --without away."
+        raise ModelError(Problem("system.no-adapter", str(folder), "no adapter has a strength", fix))
+    _check_parts(folder, about, used)
+    weighted = {adapter_folder(folder, m): float(s) for m, s in used.items()}
+    return about["base"], write_sum(weighted, target)
 
 
 def adapter_folder(run: Path, mechanism: str) -> Path:
@@ -137,7 +159,7 @@ def adapter_folder(run: Path, mechanism: str) -> Path:
 def part_digests(run: Path, parts: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of the files of each part of a run's system; a part without files has that of nothing."""
     return {
-        part: folder_digest(run / "guard", "guard.*")
+        part: guard_digest(run / "guard")
         if part == "guard"
         else folder_digest(adapter_folder(run, part), "adapter_*")
         for part in parts
