@@ -137,6 +137,12 @@ def test_the_digest_changes_with_every_part(run: Path) -> None:
 
 
 def test_a_part_that_is_not_the_runs_is_refused(run: Path) -> None:
+    encoder = run / "guard" / "encoder"
+    encoder.mkdir()
+    (encoder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"guard is not what the run made.*system\.part-changed"):
+        open_system(run)
+    shutil.rmtree(encoder)
     other = small_guard()
     other.threshold = 0.5
     other.save(run / "guard")
