@@ -31,8 +31,7 @@ class Languages:
         """Return the language or script of a row; `?` where too little speaks for one."""
         if not text.isascii() and (script := _script(text)):
             return script
-        known = self._of
-        names = [known[word] for word in words if word in known]
+        names = list(filter(None, map(self._of.get, words)))
         if len(names) < 2 or len(words) < _LEAST:
             return UNKNOWN
         counts = {name: names.count(name) for name in dict.fromkeys(names)}
