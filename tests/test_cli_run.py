@@ -221,7 +221,12 @@ def test_a_runs_adapters_are_exported_as_one(command: Command, finished: Path, t
         "adapter_config.json",
         "adapter_model.safetensors",
     }
-    for arguments, code_of in (((), "export.exists"), (("--without", "bias"), "system.no-adapter")):
+    refused = {
+        (): "export.exists",
+        ("--without", "bias"): "system.no-adapter",
+        ("--without", "bais"): "system.part",
+    }
+    for arguments, code_of in refused.items():
         target = tmp_path / "other" if arguments else tmp_path / "served"
         ended = command("export", finished, "-o", target, *arguments)
         assert (ended.code, f"[{code_of}]" in ended.err) == (2, True)

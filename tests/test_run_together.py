@@ -75,7 +75,7 @@ def settled(model: Looping, made: list[dict[str, Any]], folder: Path) -> tuple[d
         (Looping(1.5), (0.75, 0.75), [True, False, True]),
         (Looping(1.0), (0.5, 0.5), [True, False, False, False, True]),
         (Looping(0.1), (0.0, 0.0), [True, *[False] * 5]),
-        (Looping(9, nll=0.4), (0.75, 0.75), [True, False, True]),
+        (Looping(9, nll=0.28), (0.75, 0.75), [True, False, True]),
     ],
 )
 def test_the_strongest_goes_down_until_all_is_within_its_limits(
@@ -85,6 +85,16 @@ def test_the_strongest_goes_down_until_all_is_within_its_limits(
     assert (chosen["bias"], chosen["values"]) == strengths
     assert within == steps
     assert model.strength == 0
+
+
+def test_of_equals_the_adversarial_adapter_goes_down_last(tmp_path: Path) -> None:
+    names = ("bias", "values", "adversarial")
+    made = [{"mechanism": m, "strength": s, "chosen": s == 1.0} for m in names for s in (0.0, 0.5, 1.0)]
+    steps = settle(cast("LocalModel", Looping(2.0)), tmp_path, made, suites(), lambda *_: lambda n: None)
+    assert {p["mechanism"]: p["strength"] for p in made if p["chosen"]} == dict(
+        zip(names, (0.5, 0.5, 1.0), strict=True)
+    )
+    assert [s["within"] for s in steps] == [True, False, False, True]
 
 
 def test_nothing_chosen_is_not_measured(tmp_path: Path) -> None:

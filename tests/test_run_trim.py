@@ -153,17 +153,18 @@ def test_refusals_are_counted_behind_the_guard_from_what_the_bare_model_refuses(
     assert found(sweep(costly, ["adversarial"], strengths)) == [(0.0, 1.0, 0.5, True), (0.5, 0.5, 0.5, False)]
 
 
-class Forgetful(Steered):
-    """Gives no answer to attacks that the values adapter makes it forget to refuse."""
+class Even(Steered):
+    """Likes one text of a pair less the stronger its adapters are, until both are equal."""
 
     capabilities = Capabilities(loglikelihood=True, trainable=True)
 
     def loglikelihood(self, questions: Sequence[Question], **_: Any) -> list[Likelihood]:
-        return [Likelihood(-30.0 - sum(self.strengths[-1].values()), 10, False)] * len(questions)
+        gap = 1 - sum(self.strengths[-1].values())
+        return [Likelihood(-30.0 + (gap if q.text == "A." else 0), 10, False) for q in questions]
 
 
 def test_the_adversarial_adapter_is_measured_with_what_was_chosen_of_the_others(tmp_path: Path) -> None:
-    model = Forgetful()
+    model = Even()
     pair = {"id": "p", "suite": "pair_roles", "cluster": "0", "text_a": "A.", "text_b": "B.", "group": "g"}
     text = {"id": "t", "suite": "text", "cluster": "0", "text": "Some text."}
     more = {
@@ -173,9 +174,8 @@ def test_the_adversarial_adapter_is_measured_with_what_was_chosen_of_the_others(
     setting = Tuning(cast("LocalModel", model), tmp_path, {**suites(), **more}, lambda *_: lambda n: None)
     sweep(setting, ["adversarial", "bias"], {"adversarial": (0.5,), "bias": (1.0,)})
     bias, adversarial = (adapter_folder(tmp_path, m) for m in ("bias", "adversarial"))
-    # The pair gap does not move, so bias stays at 0, and is in the setting all the same.
     assert model.strengths == [
-        {bias: 0.0}, {bias: 1.0}, {bias: 0.0, adversarial: 0.0}, {bias: 0.0, adversarial: 0.5}, {}, {},
+        {bias: 0.0}, {bias: 1.0}, {bias: 1.0, adversarial: 0.0}, {bias: 1.0, adversarial: 0.5}, {}, {},
     ]  # fmt: skip
 
 

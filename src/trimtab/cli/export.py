@@ -34,7 +34,9 @@ def export(
     if (run / "guard").is_dir():
         tell(f"the guard is not in it: put {run / 'guard'} in front (docs/loop.md, Serve it)")
     most = next((r for r in RANKS if r >= rank), rank)
-    name = HUB_NAME if base == "embedded" else base.partition("/")[2]
+    name, _, revision = (HUB_NAME if base == "embedded" else base.partition("/")[2]).partition("@")
+    pinned = f" --revision {revision}" if revision else ""
     say(
-        f"next: vllm serve {name} --enable-lora --max-lora-rank {most} --lora-modules trimtab={output.resolve()}"
+        f"next: vllm serve {name}{pinned} --enable-lora --max-lora-rank {most} "
+        f"--lora-modules trimtab={output.resolve()}"
     )

@@ -54,7 +54,7 @@ def review(
 
 
 def _show(run: Path, roles: list[Role]) -> None:
-    from trimtab.cli.output import tell
+    from trimtab.cli.output import tell, tell_point
     from trimtab.errors import InputError, Problem
     from trimtab.governance.waiver import waivers_of
 
@@ -71,18 +71,10 @@ def _show(run: Path, roles: list[Role]) -> None:
         tell(f"waived: {waiver}")
     tell("trade-off on tune (* chosen):")
     for p in points:
-        mark = "*" if p["chosen"] else " "
-        effect, cost = (_told(p[k]) for k in ("effect", "cost"))
-        tell(
-            f"{mark} {p['mechanism']:12} × {p['strength']:<5g} {p['effect_name']} {effect}   {p['cost_name']} {cost}"
-        )
+        tell_point(p, chosen=p["chosen"])
     for role in roles:
         tell(
             f"role {role.name}: {role.quorum} of {', '.join(k.name for k in role.public)}, for {role.days} days"
         )
         for question in role.questions:
             tell(f"  asks: {question}")
-
-
-def _told(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3f}"

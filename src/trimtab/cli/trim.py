@@ -22,24 +22,21 @@ def trim(
 
     Example: `trimtab trim runs/RUN --set values=0.5 --by 'Ana Ruiz' --because 'refusals cost us more'`
     """
-    from trimtab.cli.output import say, tell
+    from trimtab.cli.output import say, tell, tell_point
     from trimtab.models.system import read_system, write_system
     from trimtab.records.write import write_json
     from trimtab.run.directory import RunDirectory
 
     about = read_system(run)
     strengths = _changed(dict(about["strengths"]), change)
-    points = (RunDirectory(run).stage("trim").done or {}).get("points", [])
+    trimmed = RunDirectory(run).stage("trim").done or {}
+    points = trimmed.get("points", [])
     for p in points:
-        mark = "*" if p["strength"] == strengths.get(p["mechanism"]) else " "
-        tell(
-            f"{mark} {p['mechanism']:12} × {p['strength']:<5g} {p['effect_name']} {_told(p['effect'])}   "
-            f"{p['cost_name']} {_told(p['cost'])}"
-        )
+        tell_point(p, chosen=p["strength"] == strengths.get(p["mechanism"]))
     if not points:
         tell("no trade-off was measured: no adapter was trained")
     elif not change:
-        tell(_chosen(run))
+        tell(_chosen(run, trimmed.get("rule")))
     if not change:
         name = next(iter(strengths), None)
         say(
@@ -60,19 +57,13 @@ def trim(
     say(f"next: trimtab probe --model {run} --suite YOUR_SUITE.jsonl")
 
 
-def _chosen(run: Path) -> str:
+def _chosen(run: Path, rule: str | None) -> str:
     """Return who or what rule chose the strengths."""
-    from trimtab.run.trim import RULE
-
     if not (run / CHOSEN).exists():
-        return f"chosen by rule: {RULE}"
+        return f"chosen by rule: {rule or 'that of the version which made the run'}"
     found = jsonlib.loads((run / CHOSEN).read_text(encoding="utf-8"))
     why = f": {found['because']}" if found["because"] else ", without a reason"
     return f"chosen by {found['by'] or 'someone who gave no name'}, {found['time']}{why}"
-
-
-def _told(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3f}"
 
 
 def _changed(strengths: dict[str, float], change: list[str]) -> dict[str, float]:

@@ -168,7 +168,7 @@ class LocalModel:
         """
         shapes = linear_shapes(self.network)
         weighted = []
-        for folder, strength in strengths.items():
+        for folder, strength in sorted(strengths.items()):  # the order of a sum changes its last digits
             if strength:
                 weighted.append((read_lora(folder), strength))
                 check_fit(folder, weighted[-1][0], shapes)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.errors import ModelError, Problem
-from trimtab.models.cache import made_whole
+from trimtab.errors import InputError, ModelError, Problem
 from trimtab.records.write import write_json
 
 if TYPE_CHECKING:
@@ -160,6 +159,7 @@ def write_sum(weighted: Mapping[Path, float], folder: Path) -> int:
     It is what servers take that load an adapter as it is, without strengths and one at a time. Where an adapter lacks
     a weight that another has, the rank is filled with zeros. Raises ModelError for an adapter that is not plain LoRA.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
     from torch.nn.functional import pad
 
@@ -178,9 +178,14 @@ def write_sum(weighted: Mapping[Path, float], folder: Path) -> int:
         "lora_dropout": 0.0,
         "target_modules": modules,
     }
-    with made_whole(folder) as temporary:
-        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary / WEIGHTS, {"format": "pt"})
-        write_json(temporary / CONFIG, config)
+    config |= {"layers_to_transform": None, "layers_pattern": None}
+    try:
+        folder.mkdir(parents=True)
+        save_file({k: t.contiguous() for k, t in tensors.items()}, folder / WEIGHTS, {"format": "pt"})
+    except (OSError, SafetensorError) as error:
+        what, fix = f"cannot be written ({error})", "Choose a folder that is not there yet and can be made."
+        raise InputError(Problem("adapter.not-written", str(folder), what, fix)) from error
+    write_json(folder / CONFIG, config)  # the last: a folder without it is no adapter
     return rank
 
 

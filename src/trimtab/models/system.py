@@ -101,15 +101,7 @@ def write_system(
 def assemble(folder: Path, base: LocalModel | Model, without: Iterable[str] = ()) -> System:
     """Return the system of a run directory on its base model, without the named parts."""
     about = read_system(folder)
-    left_out = set(without)
-    if unknown := sorted(left_out - set(PARTS)):
-        fix = f"Use one of {', '.join(PARTS)}."
-        raise ConfigError(Problem("system.part", f"--without {unknown[0]}", "is not a part of a system", fix))
-    if absent := sorted(left_out - {*about["strengths"], *(["guard"] if about["guard"] else [])}):
-        fix = "Leave that --without away: the system is the same with and without it."
-        raise ConfigError(
-            Problem("system.part-absent", f"--without {absent[0]}", f"{folder} has no {absent[0]}", fix)
-        )
+    left_out = _left_out(folder, about, without)
     if base.digest != about["base_digest"]:
         fix = "Use the base model that the run was made with."
         raise ModelError(Problem("system.base-changed", str(folder), "the base model has other weights", fix))
@@ -126,11 +118,25 @@ def assemble(folder: Path, base: LocalModel | Model, without: Iterable[str] = ()
     return System(base, guard, strengths, {m: found[m] for m in used})
 
 
+def _left_out(folder: Path, about: Mapping[str, Any], without: Iterable[str]) -> set[str]:
+    """Return the parts to leave out; raises ConfigError for what is not a part, or not one of this system."""
+    left_out = set(without)
+    if unknown := sorted(left_out - set(PARTS)):
+        fix = f"Use one of {', '.join(PARTS)}."
+        raise ConfigError(Problem("system.part", f"--without {unknown[0]}", "is not a part of a system", fix))
+    if absent := sorted(left_out - {*about["strengths"], *(["guard"] if about["guard"] else [])}):
+        fix = "Leave that --without away: the system is the same with and without it."
+        raise ConfigError(
+            Problem("system.part-absent", f"--without {absent[0]}", f"{folder} has no {absent[0]}", fix)
+        )
+    return left_out
+
+
 def _check_parts(folder: Path, about: Mapping[str, Any], parts: Iterable[str]) -> dict[str, str]:
     """Return the digests of parts; raises ModelError for one that is not what the run made."""
     found = part_digests(folder, parts)
     if changed := [part for part in found if found[part] != about["digests"].get(part)]:
-        what = f"{', '.join(changed)} is not what the run made"
+        what = f"{', '.join(changed)} is not what the run made, or an earlier version made it"
         fix = "Take the run or bundle again, or let `trimtab trim` write its system again."
         raise ModelError(Problem("system.part-changed", str(folder), what, fix))
     return found
@@ -141,7 +147,8 @@ def export_adapter(folder: Path, target: Path, without: Iterable[str] = ()) -> t
 
     Raises ModelError when a part is not what the run made, and when no adapter is left.
     """
-    about, left_out = read_system(folder), set(without)
+    about = read_system(folder)
+    left_out = _left_out(folder, about, without)
     used = {m: s for m, s in about["strengths"].items() if s and m not in left_out}
     if not used:
         fix = "Set a strength with `trimtab trim RUN --set NAME=1`, or leave --without away."

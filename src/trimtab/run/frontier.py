@@ -41,7 +41,9 @@ def frontier(  # noqa: PLR0917
         kept = folder and folder / (f"values-{strength:g}" if strength else "bare")
         # The bare model has answered all twins already where another adapter's sweep asked them.
         asked = few if strength else {n: suites[n] for n in few}
-        rows = _outcomes(model, asked, f"frontier: values × {strength:g}", bar, kept)
+        # Of a few twins, so not where another sweep keeps its answers to all of them.
+        kept_as = {"twins": "twins-few"} if strength else {}
+        rows = _outcomes(model, asked, f"frontier: values × {strength:g}", bar, kept, kept_as)
         found = [o for o in rows if o.item in items]
         bare = bare or found
         points.append({"strength": strength, **_figures(bare, found)})
@@ -49,12 +51,12 @@ def frontier(  # noqa: PLR0917
     return points
 
 
-def _outcomes(
-    model: LocalModel, suites: Mapping[str, Any], title: str, bar: Bar, folder: Path | None
-) -> list[Outcome]:
+def _outcomes(  # noqa: PLR0917
+    model: LocalModel, suites: Mapping[str, Any], title: str, bar: Bar, folder: Path | None, kept_as: Mapping[str, str]
+) -> list[Outcome]:  # fmt: skip
     found: list[Outcome] = []
     for name, (kind, cases) in suites.items():
-        asked = Batched(model, folder and folder / name)
+        asked = Batched(model, folder and folder / kept_as.get(name, name))
         progress = bar(f"{title}: {name}", len(cases))
         found += probe_for(kind).measure(asked, cases, system="tune", progress=progress)
     return found

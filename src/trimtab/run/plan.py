@@ -169,9 +169,9 @@ def _trim(config: RunConfig) -> PlannedStage:
     if is_endpoint(config):
         return PlannedStage("trim", "nothing: no adapter", 0, 0, 0, 0, 0)
     n, tried = config.sizes.tune_cases, {m: len(getattr(config.strengths, m)) + 1 for m in config.mechanisms}
-    # The adversarial adapter's strengths, and the bare model, which is not attacked again.
     asked = [(tried.get("adversarial", 0) * n, ATTACK, 40)]
-    refusing = tried["adversarial"] + 1 if "adversarial" in tried else 0
+    # Strength 0 beside others is not the bare model, from whose refusals the limits count.
+    refusing = tried["adversarial"] + (len(tried) > 1) if "adversarial" in tried else 0
     asked += [(refusing * 2 * n, TWIN, 32), (refusing * 2 * n, ORDINARY, 32)]
     if "values" in tried:
         bare = 0 if "adversarial" in tried else 2 * n  # or that sweep has asked them

@@ -39,7 +39,7 @@ from trimtab.run.measure import (
 )
 from trimtab.run.screen import screen
 from trimtab.run.together import settle
-from trimtab.run.trim import Tuning, sweep
+from trimtab.run.trim import RULE, Tuning, sweep
 from trimtab.training.anchor import anchor_about, anchor_records
 
 REFUSAL_RANK = 32  # of the adversarial adapter: what to refuse is many things, and rank 8 breaks more answers
@@ -207,7 +207,7 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
         strengths=chosen,
         guard=bool(trained.get("guard")),
     )
-    return {"points": points, "together": together, "strengths": chosen, "frontier": values}
+    return {"rule": RULE, "points": points, "together": together, "strengths": chosen, "frontier": values}
 
 
 def after(loop: Loop, stage: Stage) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from trimtab.records.record import Record
 from trimtab.records.write import write_json
 from trimtab.run.config import RunConfig
 from trimtab.run.directory import STAGES, RunDirectory
-from trimtab.run.trim import RULE
 from trimtab.statistics.estimate import Estimate
 
 LIMITS = [
@@ -49,7 +48,7 @@ def summarise(run: RunDirectory, config: RunConfig, *, command: str) -> dict[str
         "groups": _groups(before, after),
         "trim": {
             "points": trim.get("points", []),
-            "rule": RULE,
+            "rule": trim.get("rule", "that of the version which made the run"),
             "together": trim.get("together", []),
             "frontier": trim.get("frontier", []),
         },

@@ -24,8 +24,13 @@ broken answers, wider than its gate, since of 64 answers one or two more are bro
 """
 RULE = (
     f"then all at once: while nll rises by more than {NLL:.1%} or broken answers by more than {100 * BROKEN:.0f} "
-    "points, the strongest adapter is taken down to the next lower strength, of equals the last"
+    "points, the strongest adapter is taken down to the next lower strength, of equals values first and adversarial last"
 )
+DOWN = (
+    "values",
+    "bias",
+    "adversarial",
+)  # what it learned from real text and ordinary answers lowers both costs
 COSTS = {"text": "nll_per_token", "ordinary": "broken"}
 Point = dict[str, Any]
 
@@ -87,8 +92,8 @@ def _within(step: Point, bare: Point) -> bool:
 
 
 def _lower(strengths: Mapping[str, float], points: Sequence[Point]) -> dict[str, float]:
-    """Return the strengths with the highest one, of equals the last, at the next lower that was tried."""
+    """Return the strengths with the highest one, of equals the first in DOWN, at the next lower that was tried."""
     highest = max(strengths.values())
-    mechanism = [m for m, s in strengths.items() if s == highest][-1]
+    mechanism = next(m for m in DOWN if strengths.get(m) == highest)
     tried = (p["strength"] for p in points if p["mechanism"] == mechanism)
     return {**strengths, mechanism: max(s for s in tried if s < highest)}

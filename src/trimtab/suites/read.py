@@ -72,7 +72,9 @@ def read_suite(path: Path, *, limit: int | None = None) -> Suite:
 @cache
 def _held(case: type[Case]) -> frozenset[str]:
     """Return the keys of a row that a case takes."""
-    return frozenset(["kind", *(str(f.validation_alias or name) for name, f in case.model_fields.items())])
+    return frozenset(
+        {"kind", *(str(f.validation_alias or name) for name, f in case.model_fields.items())} - {"suite"}
+    )
 
 
 def _case(row: dict[str, Any], suite: str, place: str) -> Case | Rejected:
