@@ -21,9 +21,9 @@ def learn_prompts(most: int = ALL) -> tuple[list[str], list[str], list[str], lis
     harmful, twins = [r["harmful"] for r in rows], [r["benign"] for r in rows]
     plain = spread([r["prompt"] for r in ordinary() if r["split"] == "learn"], most)
     stories = spread(narratives(), max(1, most // 5))
-    wrapped = [*_wrapped(harmful[::8]), *(r["harmful"] for r in stories)]
-    twins += [*_wrapped(twins[::8]), *(r["benign"] for r in stories)]
-    return harmful, wrapped, twins, [*plain, *_wrapped(plain[::4])]
+    wrapped = [*in_wrappings(harmful[::8]), *(r["harmful"] for r in stories)]
+    twins += [*in_wrappings(twins[::8]), *(r["benign"] for r in stories)]
+    return harmful, wrapped, twins, [*plain, *in_wrappings(plain[::4])]
 
 
 def tune_prompts(most: int = ALL) -> tuple[list[str], list[str], list[str]]:
@@ -35,10 +35,10 @@ def tune_prompts(most: int = ALL) -> tuple[list[str], list[str], list[str]]:
     attacks = spread([c.text for attempt in range(3) for c in attack_cases(split, attempt)], most)
     twins = spread([c.text for attempt in range(3) for c in twin_cases(split, attempt)], most)
     plain = spread([r["prompt"] for r in ordinary() if r["split"] == split], most)
-    return attacks, [*plain, *_wrapped(plain[::2])], twins
+    return attacks, [*plain, *in_wrappings(plain[::2])], twins
 
 
-def _wrapped(requests: list[str]) -> Iterator[str]:
+def in_wrappings(requests: list[str]) -> Iterator[str]:
     """Wrap each request once, the families and their templates in turn."""
     names = [f for f in families(trained_only=True) if f != PLAIN]
     for i, request in enumerate(requests):
