@@ -155,7 +155,9 @@ class Recipe:
         return model
 
 
-def generate(source: Model | Recipe, settings: Row, number: int, rows: list[Row], *, kept: bool) -> list[Row]:
+def generate(
+    source: Model | Recipe, settings: Row, number: int, rows: list[Row], *, kept: bool = False
+) -> list[Row]:
     """Answer one batch; raises ModelError when it is to be kept and an endpoint's cap left rows of it without an answer."""
     model = source.open() if isinstance(source, Recipe) else source
     seed = settings["seed"] + number
@@ -166,7 +168,9 @@ def generate(source: Model | Recipe, settings: Row, number: int, rows: list[Row]
     return [asdict(a) for a in answers]
 
 
-def score(source: Model | Recipe, settings: Row, number: int, rows: list[Row], *, kept: bool) -> list[Row]:
+def score(
+    source: Model | Recipe, settings: Row, number: int, rows: list[Row], *, kept: bool = False
+) -> list[Row]:
     """Score one batch; what cannot be scored raises, `kept` or not."""
     model = source.open() if isinstance(source, Recipe) else source
     return [asdict(s) for s in model.loglikelihood([Question(**r) for r in rows])]
