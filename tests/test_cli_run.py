@@ -222,7 +222,7 @@ def test_a_runs_adapters_are_exported_as_one(command: Command, finished: Path, t
         "adapter_model.safetensors",
     }
     refused = {
-        (): "export.exists",
+        (): "adapter.not-written",
         ("--without", "bias"): "system.no-adapter",
         ("--without", "bais"): "system.part",
     }

@@ -14,7 +14,7 @@ from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Question
 from trimtab.models.system import adapter_folder
 from trimtab.run.measure import Suites
-from trimtab.run.trim import Cost, Tuning, _Measured, choose, sweep
+from trimtab.run.trim import Cost, Measured, Tuning, choose, sweep
 from trimtab.suites.case import KINDS
 
 NAN = float("nan")
@@ -40,8 +40,8 @@ def test_the_rule(tried: list[tuple[float, float, float]], chosen: float) -> Non
     assert choose([measured(*p) for p in (BARE, *tried)], [0.25]) == chosen
 
 
-def measured(strength: float, effect: float, *costs: float) -> _Measured:
-    return _Measured(strength, effect, costs)
+def measured(strength: float, effect: float, *costs: float) -> Measured:
+    return Measured(strength, effect, costs)
 
 
 def test_every_cost_has_to_stay_within_its_limit() -> None:

@@ -22,13 +22,9 @@ def export(
     Example: `trimtab export bundle -o adapter`
     """
     from trimtab.cli.output import say, tell
-    from trimtab.errors import InputError, Problem
     from trimtab.models.embedded import HUB_NAME
     from trimtab.models.system import export_adapter
 
-    if output.exists():
-        fix = "Name a folder that is not there yet."
-        raise InputError(Problem("export.exists", str(output), "is there already", fix))
     base, rank = export_adapter(run, output, without)
     tell(f"{output}: one adapter of rank {rank} for {base}")
     if (run / "guard").is_dir():

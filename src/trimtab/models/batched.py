@@ -93,9 +93,12 @@ class Batched:
         spread = isinstance(model, LocalModel) and engine.spreads()
         if spread and isinstance(model, LocalModel):
             source = Recipe(model.name, model.folder.resolve(), model.digest, adapters)
+        work = partial(call, source, settings)
+        if self.folder is not None and isinstance(model, EndpointModel):
+            work = partial(_within_cap, model, work)
         found = engine.map_batches(
             [[rows[i] for i in batch] for batch in cut],
-            partial(call, source, settings, kept=self.folder is not None),
+            work,
             folder=self.folder,
             key={
                 "call": call.__name__,
@@ -155,23 +158,24 @@ class Recipe:
         return model
 
 
-def generate(
-    source: Model | Recipe, settings: Row, number: int, rows: list[Row], *, kept: bool = False
-) -> list[Row]:
-    """Answer one batch; raises ModelError when it is to be kept and an endpoint's cap left rows of it without an answer."""
-    model = source.open() if isinstance(source, Recipe) else source
-    seed = settings["seed"] + number
-    answers = model.generate([r["messages"] for r in rows], **{**settings, "seed": seed})
-    if kept and isinstance(model, EndpointModel) and model.stopped:
+def _within_cap(model: EndpointModel, work: engine.Work, number: int, rows: list[Row]) -> list[Row]:
+    """Return what `work` makes of a batch; raises ModelError when the cap left rows of it without an answer."""
+    results = work(number, rows)
+    if model.stopped:
         fix = "Raise the cap in [endpoint] and run again: finished batches are not asked again."
         raise ModelError(Problem("endpoint.cap", model.name, model.stopped, fix))
-    return [asdict(a) for a in answers]
+    return results
 
 
-def score(
-    source: Model | Recipe, settings: Row, number: int, rows: list[Row], *, kept: bool = False
-) -> list[Row]:
-    """Score one batch; what cannot be scored raises, `kept` or not."""
+def generate(source: Model | Recipe, settings: Row, number: int, rows: list[Row]) -> list[Row]:
+    """Answer one batch."""
+    model = source.open() if isinstance(source, Recipe) else source
+    seed = settings["seed"] + number
+    return [asdict(a) for a in model.generate([r["messages"] for r in rows], **{**settings, "seed": seed})]
+
+
+def score(source: Model | Recipe, settings: Row, number: int, rows: list[Row]) -> list[Row]:
+    """Score one batch."""
     model = source.open() if isinstance(source, Recipe) else source
     return [asdict(s) for s in model.loglikelihood([Question(**r) for r in rows])]
 

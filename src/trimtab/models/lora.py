@@ -177,8 +177,9 @@ def write_sum(weighted: Mapping[Path, float], folder: Path) -> int:
         "use_rslora": False,
         "lora_dropout": 0.0,
         "target_modules": modules,
+        "layers_to_transform": None,
+        "layers_pattern": None,
     }
-    config |= {"layers_to_transform": None, "layers_pattern": None}
     try:
         folder.mkdir(parents=True)
         save_file({k: t.contiguous() for k, t in tensors.items()}, folder / WEIGHTS, {"format": "pt"})

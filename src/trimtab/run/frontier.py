@@ -31,19 +31,17 @@ def frontier(  # noqa: PLR0917
     What the sweep answered in `folder` is not asked again.
     """
     kind, twins = suites["twins"]
-    few = {n: suites[n] for n in ("preference_charter", "text")} | {
-        "twins": (kind, spread(twins, FRONTIER_TWINS))
-    }
+    scored = {n: suites[n] for n in ("preference_charter", "text")}
+    # Of a few twins, so not under the name by which the sweep keeps its answers to all of them.
+    few = {**scored, "twins-few": (kind, spread(twins, FRONTIER_TWINS))}
     items = {c.id for _, cases in few.values() for c in cases}
     points, bare = [], list[Outcome]()
     for strength in (0.0, *strengths):
         model.set_adapters({adapter_folder(run, "values"): strength})
         kept = folder and folder / (f"values-{strength:g}" if strength else "bare")
         # The bare model has answered all twins already where another adapter's sweep asked them.
-        asked = few if strength else {n: suites[n] for n in few}
-        # Of a few twins, so not where another sweep keeps its answers to all of them.
-        kept_as = {"twins": "twins-few"} if strength else {}
-        rows = _outcomes(model, asked, f"frontier: values × {strength:g}", bar, kept, kept_as)
+        asked = few if strength else {**scored, "twins": suites["twins"]}
+        rows = _outcomes(model, asked, f"frontier: values × {strength:g}", bar, kept)
         found = [o for o in rows if o.item in items]
         bare = bare or found
         points.append({"strength": strength, **_figures(bare, found)})
@@ -51,12 +49,12 @@ def frontier(  # noqa: PLR0917
     return points
 
 
-def _outcomes(  # noqa: PLR0917
-    model: LocalModel, suites: Mapping[str, Any], title: str, bar: Bar, folder: Path | None, kept_as: Mapping[str, str]
-) -> list[Outcome]:  # fmt: skip
+def _outcomes(
+    model: LocalModel, suites: Mapping[str, Any], title: str, bar: Bar, folder: Path | None
+) -> list[Outcome]:
     found: list[Outcome] = []
     for name, (kind, cases) in suites.items():
-        asked = Batched(model, folder and folder / kept_as.get(name, name))
+        asked = Batched(model, folder and folder / name)
         progress = bar(f"{title}: {name}", len(cases))
         found += probe_for(kind).measure(asked, cases, system="tune", progress=progress)
     return found

@@ -85,7 +85,9 @@ FIGURES: Mapping[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class _Measured:
+class Measured:
+    """A strength, its effect, and its costs in the order of its aim; NaN where one could not be measured."""
+
     strength: float
     effect: float
     costs: tuple[float, ...]
@@ -124,7 +126,7 @@ def sweep(tuning: Tuning, mechanisms: Sequence[str], strengths: Mapping[str, Seq
     return points
 
 
-def _try(tuning: Tuning, mechanism: str, strength: float, beside: Mapping[str, float] | None) -> _Measured:
+def _try(tuning: Tuning, mechanism: str, strength: float, beside: Mapping[str, float] | None) -> Measured:
     """Measure one strength beside others, or the bare model (`beside` None), which no guard stands before."""
     aim = AIMS[mechanism]
     strengths = {} if beside is None else {**beside, mechanism: strength}
@@ -135,10 +137,10 @@ def _try(tuning: Tuning, mechanism: str, strength: float, beside: Mapping[str, f
         return _figure(suite, guarded(_outcomes(tuning, suite, together.named(strengths)), blocked, "tune"))
 
     effect = math.nan if beside is None else figure(aim.suite)
-    return _Measured(strength, effect, tuple(figure(c.suite) for c in aim.costs))
+    return Measured(strength, effect, tuple(figure(c.suite) for c in aim.costs))
 
 
-def _point(mechanism: str, tried: _Measured, base: Sequence[float], chosen: float) -> Point:
+def _point(mechanism: str, tried: Measured, base: Sequence[float], chosen: float) -> Point:
     aim = AIMS[mechanism]
     return {
         "mechanism": mechanism,
@@ -159,7 +161,7 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def choose(points: Sequence[_Measured], most: Sequence[float]) -> float:
+def choose(points: Sequence[Measured], most: Sequence[float]) -> float:
     """Choose a strength by `RULE`, the first point being strength 0; `most` is the highest that each cost may be."""
     bare = points[0]
     # A figure that could not be measured is NaN: no strength is chosen for it, nor preferred to it.

@@ -50,13 +50,16 @@ def read_suite(path: Path, *, limit: int | None = None) -> Suite:
     rejected: list[Rejected] = []
     ignored: Counter[str] = Counter()
     for place, row in iter_rows(path):
-        case = row if isinstance(row, Rejected) else _case(row, name, place)
+        if isinstance(row, Rejected):
+            rejected.append(row)
+            continue
+        case = _case(row, name, place)
         if isinstance(case, Case) and case.id in taken:
             reason = f"the id {short(case.id)} is that of {taken[case.id][0]}"
             case = Rejected(place, "suite.same-id", reason)
         if isinstance(case, Rejected):
             rejected.append(case)
-        elif isinstance(row, dict):
+        else:
             taken[case.id] = (place, case)
             held = _held(type(case))
             ignored.update(k for k, v in row.items() if k not in held and v not in (None, ""))
