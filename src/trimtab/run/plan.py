@@ -10,7 +10,9 @@ from trimtab.run.config import FRONTIER_TWINS, RunConfig
 
 # Measured on two cores with the embedded model (bf16): tokens per second, and what it takes in memory.
 GENERATION, SCORING, TRAINING = 260, 1500, 500
-GUARD = 170  # tokens read to fit it, by both of its readers, for each request that it learns from
+# What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted at the default from
+# the tokens and the sizes of its two readers (training is three passes), not timed.
+GUARD = 130
 EMBEDDED_GB = 0.27
 LIBRARIES_GB, PER_WEIGHTS = 3.0, 2.0  # of torch and the embedder; of weights, activations and an adapter
 # Of an endpoint: tokens that one request writes in a second, and seconds until it begins.
