@@ -66,8 +66,7 @@ def probe(
     from trimtab.engine import set_engine
     from trimtab.errors import EXIT_INCONCLUSIVE
     from trimtab.models.load import EndpointLimits, load_model, load_system
-    from trimtab.records.write import check_writable, write_jsonl
-    from trimtab.run.adherence import STANCE, named_charter
+    from trimtab.records.write import check_writable
 
     if outcomes:
         check_writable(outcomes)
@@ -78,18 +77,9 @@ def probe(
     suites = _read(suite, limit, charter)
     set_engine(engine)
     limits = EndpointLimits(max_requests, max_cost_usd, prices)
-    work = Probing(model, load_system(model, without=without, limits=limits), json, by_group)
+    work = Probing(model, load_system(model, without=without, limits=limits), json, by_group, outcomes)
     judging = load_model(judge, limits) if judge else None  # before the work: a wrong name is told at once
-    for s in suites:
-        work.measure(s)
-        if charter and s.name == STANCE:
-            work.compare_stance(s, named_charter(charter))
-        if outcomes:  # after each suite: an interrupted command keeps what it had
-            write_jsonl(outcomes, (o.to_json() for o in work.found))
-    if charter and judging:
-        work.judge_adherence(judging, named_charter(charter), limit)
-        if outcomes:
-            write_jsonl(outcomes, (o.to_json() for o in work.found))
+    work.measure_all(suites, charter, judging, limit)
     if work.not_run and not exit_zero:
         raise typer.Exit(EXIT_INCONCLUSIVE)
     if not json:
@@ -136,8 +126,30 @@ class Probing:
     system: System
     json: bool
     by_group: bool = False
+    outcomes: Path | None = None
     found: list[Outcome] = field(default_factory=list)
     not_run: list[str] = field(default_factory=list)
+
+    def measure_all(
+        self, suites: list[Suite], charter: str | None, judge: Model | None, limit: int | None
+    ) -> None:
+        """Measure suite after suite, and what a charter adds; outcomes are kept after each, should it be interrupted."""
+        from trimtab.run.adherence import STANCE, named_charter
+
+        for s in suites:
+            self.measure(s)
+            if charter and s.name == STANCE:
+                self.compare_stance(s, named_charter(charter))
+            self._keep()
+        if charter and judge:
+            self.judge_adherence(judge, named_charter(charter), limit)
+            self._keep()
+
+    def _keep(self) -> None:
+        from trimtab.records.write import write_jsonl
+
+        if self.outcomes:
+            write_jsonl(self.outcomes, (o.to_json() for o in self.found))
 
     def measure(self, s: Suite) -> None:
         """Measure one suite and print its estimates."""
