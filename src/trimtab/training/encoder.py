@@ -39,7 +39,8 @@ def tune_encoder(
         layers_to_transform=list(range(encoder.config.num_hidden_layers)),  # its pooler is not used
         layers_pattern="layer",
     )  # fmt: skip
-    encoder = get_peft_model(encoder, lora)
+    with quietly():
+        encoder = get_peft_model(encoder, lora)
     texts = [*harmful, *harmless]
     tokens = embedder.tokenizer(texts, truncation=True, max_length=MOST_TOKENS)["input_ids"]
     labels = [1.0] * len(harmful) + [0.0] * len(harmless)
