@@ -115,6 +115,15 @@ def test_a_signature_that_nobody_stated_is_told(
     assert verify(tmp_path / "b").codes == {"model-signature.key"}
 
 
+def test_a_run_is_released_to_a_relative_path(
+    command: Command, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = next((made.parent / "runs").glob("*_loop_*"))
+    assert command("release", run, "-o", "relative", "--demo").code == 0
+    assert not verify(Path("relative")).failures
+
+
 def test_a_run_can_be_released_again(command: Command, made: Path, tmp_path: Path) -> None:
     run = next((made.parent / "runs").glob("*_loop_*"))
     assert command("release", run, "-o", tmp_path / "again", "--demo").code == 0

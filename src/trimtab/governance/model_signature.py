@@ -111,6 +111,7 @@ def sign(bundle: Path) -> None:
     """Write `model.sig` into a bundle that is complete but for it."""
     from model_signing import hashing, signing
 
+    bundle = bundle.resolve()  # of a relative path the statement would name another file as left out
     # By itself it would leave out what begins with .git, and follow links.
     what: Any = hashing.Config()  # type: ignore[no-untyped-call]
     what.set_ignored_paths(paths=[bundle / MODEL_SIGNATURE], ignore_git_paths=False)
