@@ -2,7 +2,8 @@
 
 A prompt is read in views: overlapping windows of 256 tokens, the sentences in them, and simple codes in plain
 text. Each gets a score from its embedding; the highest views are read a second time, by a language model, whose
-score is added; the maximum counts. Weights are safetensors, everything else is JSON.
+score is added; the maximum counts, less the log of the number of views, since a long prompt has more of them that
+may look harmful by chance. Weights are safetensors, everything else is JSON.
 """
 
 from __future__ import annotations
@@ -66,8 +67,12 @@ class Guard:
             raise ModelError(Problem(f"guard.other-{part}", "guard", what, fix))
 
     def scores(self, prompts: Sequence[str]) -> Floats:
-        """Return the highest score over the views of each prompt (log-odds), shape (prompts,)."""
+        """Return the highest log-odds over the views of each prompt, less the log of their number; shape (prompts,).
+
+        That one of n views holds a request has odds of 1 to n - 1 before it is read, whichever view it is.
+        """
         views, owner = views_of(self.embedder, prompts)
+        number = np.bincount(owner, minlength=len(prompts))
         scores = logits(self.layers, self.embedder.embed(views))
         if self.second:
             chosen = highest_views(scores, owner, SECOND_LOOKS)
@@ -75,7 +80,7 @@ class Guard:
             scores, owner = scores[chosen] + looked, owner[chosen]
         highest = np.full(len(prompts), -np.inf, dtype=np.float32)
         np.maximum.at(highest, owner, scores)
-        return highest
+        return highest - np.log(np.maximum(number, 1), dtype=np.float32)
 
     def blocks(self, conversations: Sequence[Messages]) -> list[bool]:
         """Return for each conversation whether any of its user turns is blocked."""

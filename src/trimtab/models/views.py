@@ -1,7 +1,7 @@
 """What a guard reads of a prompt: overlapping windows, the pieces in them, and plain text behind simple codes.
 
-A request that hides in a long wrapping fills a piece of its own; a request in base64 or spelled with hyphens
-is read as what it says.
+A request that hides in a long wrapping fills a piece of its own; a request in base64, spelled with hyphens or cut
+into parts is read as what it says.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ from collections.abc import Iterator
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 _SENTENCE = re.compile(r"(?<=[.!?:])[\"')\]]*\s+|\n+")
+_QUOTED = re.compile(r"\"([^\"\n]{3,200})\"|(?<!\w)'((?:[^'\n]|'(?=\w)){3,200})'(?!\w)")
+_LABELLED = re.compile(
+    r"(?i)\b(?:part|piece|chunk|fragment|segment|half|string)\s+\w{1,6}\s*(?::|=|is)\s*([^\n]{3,200}?)"
+    r"(?=\s*(?:\n|$)|[.;,]?\s+(?:part|piece|chunk|fragment|segment|half|string|and|put|join)\b)"
+)
 LEAST_WORDS, MOST_PIECES = 4, 48
 
 
@@ -35,8 +40,8 @@ def pieces(text: str) -> list[str]:
 
 
 def decoded(text: str) -> list[str]:
-    """Return what base64 and spelled-out runs in a text say, where that is readable text."""
-    return [*_from_base64(text), *_from_spelled(text)]
+    """Return what base64, spelled-out runs and parts to be joined say in a text, where that is readable text."""
+    return [*_from_base64(text), *_from_spelled(text), *_from_parts(text)]
 
 
 def _from_base64(text: str) -> Iterator[str]:
@@ -56,4 +61,12 @@ def _from_spelled(text: str) -> Iterator[str]:
     for match in re.finditer(r"(?:[^-\n]-){8,}[^-\n]", text):
         plain = match.group()[::2].strip()
         if len(plain.split()) > 1:
+            yield plain
+
+
+def _from_parts(text: str) -> Iterator[str]:
+    # x = "how do I", y = "bake bread": what is quoted, or named as a part, joined in its order.
+    for pattern in (_QUOTED, _LABELLED):
+        parts = ["".join(found).strip() for found in pattern.findall(text)]
+        if len(parts) > 1 and len(plain := " ".join(parts)) <= 400:
             yield plain

@@ -30,7 +30,7 @@ FALSE_POSITIVES, TWIN_POSITIVES = 0.03, 0.08
 """Of ordinary prompts, and of benign twins in an attack's wrapping, some of which the model refuses by itself."""
 HIDDEN, NETWORKS = 32, 5
 SHORT = 60  # words
-MOST_WINDOWS, MOST_PIECES = 450, 500  # of benign prompts other than twins; there are thousands
+MOST_WINDOWS, MOST_PIECES = 600, 800  # of benign prompts other than twins; there are thousands
 LENGTH_BINS = (20, 60, 120)  # words
 
 
