@@ -3,14 +3,16 @@
     python benchmarks/ledger.py [--entries 20000] [--batch 1000] [--records 100000]
 
 Appends are durable (forced to disk) and come in batches, in a folder beside this one: put --folder on the disk that
-counts. The proof is of one entry in a ledger of all entries. The last line times what verification does with
-records: ids, lineage ids and the salted root of each, and the same in `verify.py`. One run, on a quiet machine.
+counts. The proof is of one entry in a ledger of all entries. Then what verification does with records alone: ids, lineage
+ids and the salted root of each, and the same in `verify.py`. The last line is a whole bundle of as many records: the run that
+the tests release, with these records in place of its own. One run, on a quiet machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +27,9 @@ from trimtab.governance.ledger.envelope import Statement, seal
 from trimtab.governance.ledger.log import Log
 from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey
 from trimtab.governance.ledger.tree import is_included, leaf_hash
+from trimtab.governance.release import release
 from trimtab.governance.standalone import verify as script
+from trimtab.governance.verify.verify import verify
 from trimtab.records.record import Lineage, Record, conversation
 
 
@@ -41,6 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         appends(Path(folder) / "ledger", arguments.entries, arguments.batch)
         records(Path(folder), arguments.records)
+        bundle(Path(folder), arguments.records)
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -105,6 +110,23 @@ def records(folder: Path, count: int) -> None:
     (first, one), (second, other) = timed(ours), timed(theirs)
     assert one == other
     print(f"records verified, {count:,}: trimtab {first:.1f} s, verify.py {second:.1f} s")
+
+
+def bundle(folder: Path, count: int) -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from tests.conftest import make_finished_run, sft_records
+
+    def many(run: Any) -> None:
+        run.stage("screen").write_records(sft_records(count), "adversarial")
+
+    run, where = make_finished_run(folder / "runs", change=many), folder / "bundle"
+    seconds, _ = timed(lambda: release(run, where, demo=True))
+    print(f"bundle of {count:,} records and more released, signed and verified: {seconds:.1f} s")
+    (first, report), (second, found) = timed(lambda: verify(where)), timed(lambda: script.verify(where))
+    assert not report.failures
+    assert not found.failures
+    size = sum(p.stat().st_size for p in where.rglob("*") if p.is_file()) / 1e6
+    print(f"the bundle ({size:.0f} MB) verified: trimtab {first:.1f} s, verify.py {second:.1f} s")
 
 
 if __name__ == "__main__":

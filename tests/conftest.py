@@ -108,44 +108,60 @@ class Fake:
 FinishedRun = Callable[..., Path]
 
 
-@pytest.fixture(scope="session")
-def finished_run() -> FinishedRun:
-    """Return what makes a finished run without training: real suites, records, figures and ledger, weights of zeros.
+def make_finished_run(
+    workspace: Path, roles: Any = (), change: Callable[[Any], None] = lambda run: None, **more: Any
+) -> Path:
+    """Make a finished run without training: real suites, records, figures and ledger, weights of zeros.
 
     `change` is called with the run before its stages are stated; `roles` are fixed before training; `more` is configuration.
     """
-    from trimtab.records.record import Lineage, Record, conversation
     from trimtab.run import evidence
     from trimtab.run.config import RunConfig, Sizes
     from trimtab.run.directory import STAGES, open_run
 
-    def make(
-        workspace: Path, roles: Any = (), change: Callable[[Any], None] = lambda run: None, **more: Any
-    ) -> Path:
-        small = dict.fromkeys(Sizes.model_fields, 2)
-        config = RunConfig(roles=roles, sizes=Sizes(**small), mechanisms=("adversarial", "bias"), **more)
-        run = open_run(workspace, config, fresh=True)
-        evidence.started(run, config, Fake.digest)
-        for name in STAGES:
-            run.stage(name).begin()
-        _measured(run, config)
-        lineage = Lineage(generator=Fake.digest, operator="twin", time="2026-01-31T00:00:00Z")
-        sft = [Record(kind="sft", messages=conversation(f"Why {i}?", "So."), source="synthetic", lineage=lineage) for i in range(3)]  # fmt: skip
-        pair = [Record(kind="pair", text_a="a ü", text_b="b", mechanism="bias", source="human")]
-        for name, kept in (("adversarial", sft), ("bias", pair)):
-            run.stage("records").write_records(kept, name)
-            run.stage("screen").write_records(kept, name)
-        _trained(run)
-        points = [{"mechanism": "bias", "strength": s, "chosen": s == 1, "effect": 0.5 - s / 4, "effect_name": "|pair gap|", "cost": None, "cost_name": "rise of nll per token"} for s in (0.5, 1.0)]  # fmt: skip
-        for name in STAGES:
-            run.stage(name).finish(model=Fake.digest, points=points)
-        change(run)
-        for name in STAGES:
-            evidence.stage_done(run, name)
-        evidence.verdict(run, config)
-        return run.folder
+    small = dict.fromkeys(Sizes.model_fields, 2)
+    config = RunConfig(roles=roles, sizes=Sizes(**small), mechanisms=("adversarial", "bias"), **more)
+    run = open_run(workspace, config, fresh=True)
+    evidence.started(run, config, Fake.digest)
+    for name in STAGES:
+        run.stage(name).begin()
+    _measured(run, config)
+    _recorded(run)
+    _trained(run)
+    points = [{"mechanism": "bias", "strength": s, "chosen": s == 1, "effect": 0.5 - s / 4, "effect_name": "|pair gap|", "cost": None, "cost_name": "rise of nll per token"} for s in (0.5, 1.0)]  # fmt: skip
+    for name in STAGES:
+        run.stage(name).finish(model=Fake.digest, points=points)
+    change(run)
+    for name in STAGES:
+        evidence.stage_done(run, name)
+    evidence.verdict(run, config)
+    return run.folder
 
-    return make
+
+@pytest.fixture(scope="session")
+def finished_run() -> FinishedRun:
+    """Return `make_finished_run`."""
+    return make_finished_run
+
+
+def sft_records(count: int) -> list[Any]:
+    """Return different records as the adversarial mechanism makes them."""
+    from trimtab.records.record import Lineage, Record, conversation
+
+    lineage = Lineage(generator=Fake.digest, operator="twin", time="2026-01-31T00:00:00Z")
+    return [
+        Record(kind="sft", messages=conversation(f"Why {i}?", "So."), source="synthetic", lineage=lineage)
+        for i in range(count)
+    ]
+
+
+def _recorded(run: Any) -> None:
+    from trimtab.records.record import Record
+
+    pair = [Record(kind="pair", text_a="a ü", text_b="b", mechanism="bias", source="human")]
+    for name, kept in (("adversarial", sft_records(3)), ("bias", pair)):
+        run.stage("records").write_records(kept, name)
+        run.stage("screen").write_records(kept, name)
 
 
 def _measured(run: Any, config: Any) -> None:

@@ -10,6 +10,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from trimtab.errors import InputError, Problem, TrimtabError
 from trimtab.governance.keys import read_trust
 from trimtab.governance.ledger.envelope import PAYLOAD_TYPE, Statement, open_entry, seal
+from trimtab.governance.ledger.ledger import open_ledger
 from trimtab.governance.ledger.log import Log
 from trimtab.governance.ledger.note import (
     Checkpoint,
@@ -30,7 +32,7 @@ from trimtab.governance.ledger.note import (
     parse_key,
     sign_checkpoint,
 )
-from trimtab.governance.ledger.tiles import tile_path, tiles_of, unpack
+from trimtab.governance.ledger.tiles import ENTRIES, read_tile, tile_path, tiles_of, unpack
 from trimtab.governance.ledger.tree import is_consistent, is_included, leaf_hash, root
 from trimtab.governance.recall import read_recalls
 from trimtab.governance.standalone import verify as script
@@ -85,6 +87,17 @@ def test_proofs_are_made_from_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert is_included(leaves[index], index, len(leaves), log.inclusion(index), top)
     for old in (1, 255, 256, 257, 65_536, 65_537, 70_000):
         assert is_consistent(old, len(leaves), log.consistency(old), root(leaves[:old]), top)
+
+
+def test_a_statement_made_again_after_a_kill_is_there_once(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    body = {"run": "r", "stage": "trim"}
+    trim = Statement("trim", {"a": "0" * 64}, body)
+    first = ledger.append(trim, once=True)
+    assert ledger.append(trim, once=True) == first
+    others = [replace(trim, subjects={"a": "1" * 64}), replace(trim, body={**body, "run": "s"})]
+    assert [ledger.append(one, once=True) for one in others] == [first + 1, first + 2]
+    assert ledger.append(trim) == first + 3
 
 
 class Killed(BaseException):
@@ -204,6 +217,26 @@ def test_a_tile_that_holds_something_else_is_refused(data: bytes) -> None:
         unpack(data, 1, "here")
 
 
+def test_a_narrow_tile_is_read_from_a_wider_one_and_not_from_a_short_one(tmp_path: Path) -> None:
+    log = Log(tmp_path / "l")
+    assert log.entries() == []
+    entries = [b"%d" % i for i in range(256)]
+    grow(log, entries)
+    assert read_tile(log.folder, 0, 0, 3) == b"".join(leaf_hash(e) for e in entries[:3])
+    with pytest.raises(InputError, match=r"cannot be read.*ledger\.tile"):
+        read_tile(log.folder, ENTRIES, 0, 3)
+    whole = log.folder / tile_path(0, 0)
+    whole.write_bytes(whole.read_bytes()[:64])
+    with pytest.raises(InputError, match=r"holds fewer than 3 hashes.*ledger\.tile"):
+        read_tile(log.folder, 0, 0, 3)
+
+
+def test_a_file_where_the_log_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "l").write_bytes(b"")
+    with pytest.raises(InputError, match=r"ledger\.refused"):
+        grow(Log(tmp_path / "l"), [b"a"])
+
+
 NOTE = sign_checkpoint(Checkpoint("o", 3, bytes(32)), [KEY])
 
 
@@ -228,6 +261,12 @@ def test_another_form_of_a_checkpoint_is_refused(old: str, new: str) -> None:
     assert old in text
     with pytest.raises(InputError, match=r"ledger\.checkpoint"):
         parse_checkpoint(text.replace(old, new, 1).encode(), "here")
+
+
+def test_a_root_of_another_length_is_refused() -> None:
+    short = NOTE.replace(encode64(bytes(32)).encode(), encode64(bytes(31)).encode())
+    with pytest.raises(InputError, match="the root is not 32 bytes"):
+        parse_checkpoint(short, "here")
 
 
 def test_a_key_named_twice_is_refused() -> None:
@@ -309,6 +348,7 @@ def altered(**changes: Any) -> bytes:
         (ENTRY.replace(b'{"payload"', b'{"payload":"","payload"'), "malformed"),
         (ENTRY.replace(b"in-toto", b"in-tota"), "payload-type"),
         (ENTRY.replace(b'"keyid":"', b'"keyid":1,"k":"'), "malformed"),
+        (ENTRY.replace(b'"keyid":"' + KEY.public.id.encode() + b'"', b'"keyid":1'), "malformed"),
         (ENTRY[: ENTRY.index(b"[") + 1] + b"]}", "unsigned"),
         (ENTRY.replace(b"[{", b"[" + ENTRY[ENTRY.index(b"{", 5) : -2] + b",{", 1), "duplicate-key"),
         (altered(_type="x"), "statement"), (altered(predicateType="urn:trimtab:other:v1"), "statement"),
@@ -334,6 +374,11 @@ def test_base64_with_spare_bits_is_refused() -> None:
     other = text[:at] + chr(ord(text[at]) + 1) + text[at + 1 :]
     with pytest.raises(InputError, match="spare bits"):
         open_entry(other.encode(), "here")
+
+
+def test_a_statement_with_a_fraction_is_not_signed() -> None:
+    with pytest.raises(ValueError, match="a float in a statement"):
+        seal(Statement("recall", {}, {"time": NOW, "reason": 1.5}), [KEY])
 
 
 def test_what_is_too_large_for_a_ledger_is_refused() -> None:

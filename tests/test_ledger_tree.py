@@ -87,6 +87,7 @@ def test_a_consistency_proof_holds_for_its_own_trees_only() -> None:
             assert not proof or not is_consistent(old, size, proof[:-1], roots[old], roots[size])
             assert not proof or not is_consistent(old, size, [b""], roots[old], roots[size])
         assert not is_consistent(0, size, [], roots[0], roots[size])
+        assert size < 4 or not is_consistent(3, size, [], roots[3], roots[size])
     for old, size in ((0, 3), (4, 3)):
         with pytest.raises(ValueError, match="no consistency proof"):
             consistency_proof(at, old, size)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 import rfc8785
@@ -24,7 +25,7 @@ from trimtab.governance.keys import load_key, read_trust
 from trimtab.governance.ledger.envelope import Statement, open_entry, seal
 from trimtab.governance.ledger.log import Log
 from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey, sign_checkpoint
-from trimtab.governance.ledger.tiles import new_tiles
+from trimtab.governance.ledger.tiles import new_tiles, tile_path
 from trimtab.governance.ledger.tree import leaf_hash, root
 from trimtab.governance.release import release
 from trimtab.governance.review import Opinion, review
@@ -116,11 +117,11 @@ def edit(bundle: Path, name: str, old: bytes, new: bytes) -> None:
 
 def relist(bundle: Path, **changes: Any) -> None:
     """Write the manifest anew, as one would who changes files and wants it to fit."""
-    manifest = json.loads((bundle / "bundle.json").read_bytes())
+    manifest = {**json.loads((bundle / "bundle.json").read_bytes()), **changes}
     for name in manifest["files"]:
         data = (bundle / name).read_bytes()
         manifest["files"][name] = {"sha256": sha256(data).hexdigest(), "size": len(data)}
-    (bundle / "bundle.json").write_bytes(rfc8785.dumps({**manifest, **changes}))
+    (bundle / "bundle.json").write_bytes(rfc8785.dumps(manifest))
 
 
 def edited(name: str, old: bytes, new: bytes, *, listed: bool = False) -> Callable[[Path], Any]:
@@ -187,6 +188,25 @@ def more_tiles(bundle: Path) -> None:
     (bundle / "ledger/tile/0/001.p/1").write_bytes(bytes(32))
 
 
+def unlisted(name: str) -> Callable[[Path], Any]:
+    """Return what takes a file out of the bundle and its manifest."""
+
+    def change(bundle: Path) -> None:
+        files = json.loads((bundle / "bundle.json").read_bytes())["files"]
+        del files[name]
+        (bundle / name).unlink()
+        relist(bundle, files=files)
+
+    return change
+
+
+def emptied(bundle: Path) -> None:
+    origin = Log(bundle / "ledger").head().origin
+    shutil.rmtree(bundle / "ledger/tile")
+    note = sign_checkpoint(Checkpoint(origin, 0, root([])), [named(origin)])
+    (bundle / "ledger/checkpoint").write_bytes(note)
+
+
 TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "edit": (edited("stages/06_after/outcomes.jsonl", b'"value":1', b'"value":0'), "bundle.changed"),
     "edit, same length of a document": (edited("README.md", b"n 2", b"n 9"), "bundle.changed"),
@@ -207,6 +227,9 @@ TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a demo that says it is none": (lambda b: relist(b, demo=True), "release.demo"),
     "another form of the manifest": (edited("bundle.json", b'","', b'", "'), "bundle.manifest"),
     "a path out of the bundle": (edited("bundle.json", b'"VERIFY.md"', b'"../V.md"'), "bundle.manifest"),
+    "the ledger as a listed file": (edited("bundle.json", b'"VERIFY.md"', b'"ledger/x"'), "bundle.manifest"),
+    "no commitment to cases": (unlisted("evidence/test-split.jsonl"), "release.missing"),
+    "an empty ledger": (emptied, "ledger.opening"),
     "no ledger": (lambda b: shutil.rmtree(b / "ledger"), "ledger.checkpoint"),
     "a tile of hashes": (lambda b: flip_in(b, "ledger/tile/0", 40), "ledger.tile"),
     "the root": (reroot, "ledger.root"),
@@ -704,6 +727,50 @@ def test_the_script_in_the_bundle_runs_alone(made: Made, bundle: Path) -> None:
     assert ended.returncode == 1
     assert "[bundle.missing]" in ended.stdout
     assert "holds" not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ends"),
+    [
+        ("--trust {trust}", (0, "evidence: holds; signers as trusted")),
+        ("--trust {trust} --known-checkpoint {bundle}/ledger/checkpoint", (0, "as trusted; figures")),
+        ("", (3, "signer not authenticated")),
+        ("--trust {trust} --at 2099-01-01T00:00:00Z", (3, "evidence: due")),
+        ("--trust {keys}", (1, "failures")),
+    ],
+)
+def test_the_script_ends_as_its_guide_says(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, ends: tuple[int, str]
+) -> None:
+    (tmp_path / "keys").write_text(f"operator {other().public}\n")
+    given = [
+        a.format(trust=made.trust, bundle=made.bundle, keys=tmp_path / "keys") for a in arguments.split()
+    ]
+    with patch.object(sys, "argv", ["verify.py", str(made.bundle), *given]):
+        assert script.main() == ends[0]
+    assert ends[1] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], [".", "--at", "tomorrow"], [".", "--trust", "nowhere"]])
+def test_the_script_refuses_what_it_cannot_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["verify.py", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        script.main()
+    assert "error:" in capsys.readouterr().err
+
+
+def test_the_script_names_tiles_and_reads_json_as_the_ledger_does() -> None:
+    for index in (0, 1, 999, 1000, 1_234_067):
+        for width in (1, 256):
+            assert script.tile_name("0", index, width) == tile_path(0, index, width)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        script.canonical(b"[" * 100_000)
+
+
+def test_a_key_beyond_the_field_verifies_nothing() -> None:
+    assert not script.verifies(b"\xff" * 31 + b"\x7f", bytes(64), b"")
 
 
 def test_the_script_is_short_and_needs_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from trimtab.errors import InputError
+from trimtab.errors import ConfigError, InputError
 from trimtab.governance.keys import load_key, read_trust
 from trimtab.governance.ledger.cosignature import Witness, message, parse_witness, seen_at
 from trimtab.governance.ledger.log import Log
@@ -20,6 +21,7 @@ from trimtab.governance.ledger.note import parse_checkpoint
 from trimtab.governance.release import release
 from trimtab.governance.standalone import verify as script
 from trimtab.governance.verify.verify import Outside, read_known, verify
+from trimtab.governance.verify.witnesses import read_timestamp
 from trimtab.run.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -235,3 +237,9 @@ def test_a_timestamp_of_another_authority_is_refused(
     err = command("verify", made.bundle, *brought).err
     assert "[timestamp.wrong]" in err
     assert "certificate" in err
+
+
+def test_a_timestamp_needs_the_part_that_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rfc3161_client", None)
+    with pytest.raises(ConfigError, match=r"trimtab\[sign\].*timestamp\.not-installed"):
+        read_timestamp(tmp_path / "response", tmp_path / "root.pem", tmp_path / "known")
