@@ -34,6 +34,8 @@ class Languages:
         names = list(filter(None, map(self._of.get, words)))
         if len(names) < 2 or len(words) < _LEAST:
             return UNKNOWN
+        if names.count(names[0]) == len(names):  # most rows
+            return names[0]
         counts = {name: names.count(name) for name in dict.fromkeys(names)}
         best = max(counts, key=lambda name: counts[name])
         others = sum(counts.values()) - counts[best]

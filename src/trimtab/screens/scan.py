@@ -43,7 +43,7 @@ UNREADABLE, EMPTY = "form.unreadable", "form.empty"
 _MOST_RAW = 64 * 1024
 _DIGEST, _TALLY = b"trimtab.input", b"trimtab.tally"
 _SHIFT = 32
-_TOLD = 500  # characters by which a language is told
+_TOLD = 240  # characters by which a language is told: about forty words
 
 
 def row_screens(settings: Settings, cases: Sequence[Sequence[str]] = ()) -> list[RowScreen]:
