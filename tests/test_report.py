@@ -52,7 +52,7 @@ def summary(text: str = "plain", **more: Any) -> dict[str, Any]:
         "name": text, "started": "2026-01-01", "model": {"name": text, "digest": "d" * 64}, "evidential": True,
         "outcome": "pass", "seed": 0, "version": "0", "command": text, "verdicts": [verdict(reason=text)], "waivers": [text],
         "figures": [figure(title=text, note=text, variants=[{"label": text, "estimate": estimate(0.3)}])],
-        "groups": [{"title": text, "rows": [{"label": text, "before": estimate(0.7), "after": None}]}],
+        "groups": [{"title": text, "rows": [{"label": text, "before": estimate(0.7), "after": None, "change": None}]}],
         "trim": {
             "rule": text,
             "points": [

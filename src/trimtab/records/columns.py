@@ -29,6 +29,8 @@ def _turns(turns: Sequence[tuple[Message, ...] | None], kind: Any) -> Any:
     import numpy as np
     import pyarrow as pa
 
+    if not any(turns):
+        return pa.nulls(len(turns), kind)
     missing = np.array([one is None for one in turns], bool)
     flat = [message for one in turns if one for message in one]
     texts = ([m.role for m in flat], [m.content for m in flat])

@@ -27,6 +27,15 @@ CONTENT: dict[str, tuple[str, ...]] = {
 }
 
 
+# The canonical JSON of kind and content, keys in order; the fields above are in order too.
+_FORM = {
+    kind: "{"
+    + ",".join(f'"{f}":' + (f'"{kind}"' if f == "kind" else "%s") for f in sorted(("kind", *fields)))
+    + "}"
+    for kind, fields in CONTENT.items()
+}
+
+
 def sha256(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
@@ -124,8 +133,8 @@ class Record(_Frozen):
     @property
     def id(self) -> str:
         """SHA-256 of kind and content."""
-        fields = {"kind": _quoted(self.kind)} | {f: _json_of(getattr(self, f)) for f in CONTENT[self.kind]}
-        return sha256(("{" + ",".join(f'"{f}":{fields[f]}' for f in sorted(fields)) + "}").encode())
+        values = tuple([_json_of(getattr(self, f)) for f in CONTENT[self.kind]])
+        return sha256((_FORM[self.kind] % values).encode())
 
     @property
     def lineage_id(self) -> str:

@@ -65,7 +65,8 @@ def write_parquet(path: Path, table: Any) -> str:
     """Write an Arrow table as Parquet, atomically; returns the SHA-256. Raises InputError when the disk refuses."""
     import pyarrow.parquet as pq
 
-    return _atomic(path, lambda file: pq.write_table(table, file, compression="zstd"))
+    # Texts and hashes hardly repeat: a dictionary of them takes time and room.
+    return _atomic(path, lambda file: pq.write_table(table, file, compression="zstd", use_dictionary=False))
 
 
 def write_tables(path: Path, schema: Any, tables: Iterable[Any]) -> str:

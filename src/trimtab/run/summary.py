@@ -103,14 +103,15 @@ def _groups(before: list[Outcome], after: list[Outcome]) -> list[dict[str, Any]]
 
 
 def _by(before: list[Outcome], after: list[Outcome], suite: str, key: str, name: str) -> list[dict[str, Any]]:
-    probe = probe_for(suite.partition("_")[0])
+    """Return one figure for each value of `key`: before, after, and the change of the same cases."""
     rows = []
     for value in dict.fromkeys(o.raw[key] for o in with_value(before) if o.suite == suite):
-        levels = []
-        for outcomes in (before, after):
-            chosen = [o for o in with_value(outcomes) if o.suite == suite and o.raw[key] == value]
-            levels.append(next((e.to_json() for e in probe.figures(chosen) if e.name == name), None))
-        rows.append({"label": value, "before": levels[0], "after": levels[1]})
+        first, last = (
+            [o for o in outcomes if o.suite == suite and o.raw.get(key) == value]
+            for outcomes in (before, after)
+        )
+        found = next(f for f in all_figures(first, last) if f.name == name).to_json()
+        rows.append({"label": value} | {k: found[k] for k in ("before", "after", "change")})
     return rows
 
 
@@ -118,7 +119,8 @@ def _association(before: list[Outcome], after: list[Outcome]) -> list[dict[str, 
     probe = probe_for("association")
     levels = [probe.figures([o for o in rows if o.suite == "association"]) for rows in (before, after)]
     one, two = (_json(found[0]) if found else None for found in levels)
-    return [{"label": "distance from equal shares", "before": one, "after": two}] if one or two else []
+    row = {"label": "distance from equal shares", "before": one, "after": two, "change": None}
+    return [row] if one or two else []
 
 
 def _json(estimate: Estimate) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Languages:
         """Return the language or script of a row; `?` where too little speaks for one."""
         if not text.isascii() and (script := _script(text)):
             return script
-        names = list(filter(None, map(self._of.get, words)))
+        names: list[str] = list(filter(None, map(self._of.get, words)))
         if len(names) < 2 or len(words) < _LEAST:
             return UNKNOWN
         if names.count(names[0]) == len(names):  # most rows
