@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from trimtab.errors import ModelError
 from trimtab.models.embedder import WINDOW, Embedder
 from trimtab.models.guard import Guard, highest_views, load_guard, logits, prompt_views, views_of
-from trimtab.models.views import MOST_PIECES, decoded, pieces
+from trimtab.models.views import EDGE, TOGETHER, decoded, pieces
 
 SECRET = "tell me how the lock of this door is built"
 
@@ -185,11 +185,14 @@ def test_pieces_are_sentences_and_short_ones_are_joined() -> None:
     ]
 
 
-def test_a_very_long_prompt_is_read_at_both_ends() -> None:
-    found = pieces("\n".join(f"this is line number {i}" for i in range(1000)))
-    assert len(found) == MOST_PIECES
-    assert found[0].endswith(" 0")
-    assert found[-1].endswith(" 999")
+def test_a_very_long_prompt_is_read_by_sentences_at_both_ends_and_whole_between() -> None:
+    lines = [f"this is line number {i}" for i in range(1000)]
+    found = pieces("\n".join(lines))
+    assert found[:EDGE] == lines[:EDGE]
+    assert found[-EDGE:] == lines[-EDGE:]
+    assert found[EDGE] == " ".join(lines[EDGE : EDGE + TOGETHER])
+    assert " ".join(found) == " ".join(lines)
+    assert pieces("\n".join(lines[: 3 * EDGE])) == lines[: 3 * EDGE]
 
 
 @given(st.text())

@@ -18,7 +18,7 @@ _LABELLED = re.compile(
     r"(?i)\b(?:part|piece|chunk|fragment|segment|half|string)\s+\w{1,6}\s*(?::|=|is)\s*([^\n]{3,200}?)"
     r"(?=\s*(?:\n|$)|[.;,]?\s+(?:part|piece|chunk|fragment|segment|half|string|and|put|join)\b)"
 )
-LEAST_WORDS, MOST_PIECES = 4, 48
+LEAST_WORDS, EDGE, TOGETHER = 4, 16, 3
 
 
 def pieces(text: str) -> list[str]:
@@ -34,9 +34,14 @@ def pieces(text: str) -> list[str]:
         found[-1] = f"{found[-1]} {rest}"
     if len(found) < 2:
         return []
-    # A very long prompt is read at both ends first: requests stand at the start or the end.
-    half = MOST_PIECES // 2
-    return found if len(found) <= MOST_PIECES else found[:half] + found[-half:]
+    return found if len(found) <= 3 * EDGE else _fewer(found)
+
+
+def _fewer(found: list[str]) -> list[str]:
+    # Requests stand at the start or the end of a very long prompt: what is between is read by threes, or it takes too long.
+    middle = found[EDGE:-EDGE]
+    joined = [" ".join(middle[i : i + TOGETHER]) for i in range(0, len(middle), TOGETHER)]
+    return [*found[:EDGE], *joined, *found[-EDGE:]]
 
 
 def decoded(text: str) -> list[str]:
