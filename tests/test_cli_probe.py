@@ -101,6 +101,40 @@ def test_outcomes_are_written_after_each_suite(
     assert [r["suite"] for r in rows] == ["text"] * 4
 
 
+CHANGES = {
+    "attack": {"attack_success"}, "benign": {"refusal", "broken"}, "pair": {"pair_gap", "gap_reversal"},
+    "choice": {"accuracy"}, "preference": {"preference_accuracy", "preference_matched"}, "text": {"nll_per_token"},
+}  # fmt: skip
+
+
+def test_what_changed_from_a_baseline_is_told_case_by_case(
+    command: Command, tiny: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "baseline.jsonl"
+    suites = [a for kind in (*CHANGES, "judged") for a in ("-s", suite(tmp_path, kind))]
+    assert command("probe", "-m", tiny, *suites, "--outcomes", out).code == 0
+    _, shown, err = command("probe", "-m", tiny, *suites, "--baseline", out, "--json")
+    told = [row for row in lines(shown) if row["event"] == "change"]
+    assert {kind: {r["figure"] for r in told if r["suite"] == kind} for kind in CHANGES} == CHANGES
+    assert {r["change"]["value"] for r in told if r["change"] and r["figure"] != "pair_gap"} == {0}
+    assert "judged: what changed is not told" in err
+
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    flipped = [{**r, "value": 1 - r["value"]} if r["suite"] == "preference" else r for r in rows]
+    out.write_text("".join(json.dumps(r) + "\n" for r in flipped))
+    _, shown, _ = command("probe", "-m", tiny, "-s", tmp_path / "preference.jsonl", "--baseline", out)
+    share = sum(r["value"] for r in rows if r["suite"] == "preference") / 4
+    assert f"preference  change of preference_accuracy {2 * share - 1:+.4f} [" in shown
+
+
+def test_a_baseline_that_holds_no_outcomes_is_refused(command: Command, tiny: str, tmp_path: Path) -> None:
+    path = suite(tmp_path, "text")
+    code, _, err = command("probe", "-m", tiny, "-s", path, "--baseline", path)
+    assert code == 2
+    assert "row 1" in err
+    assert "[outcomes.row]" in err
+
+
 class Mute:
     """A model without likelihoods, like most endpoints; every answer is an error."""
 

@@ -38,6 +38,10 @@ def probe(
         [], help="Leave out a part of the system: guard, adversarial, bias, values."
     ),
     outcomes: Path | None = typer.Option(None, help="Write the outcomes to this JSONL file."),
+    baseline: Path | None = typer.Option(
+        None,
+        help="What --outcomes wrote of another model on the same files: tell what changed, case by case.",
+    ),
     engine: str = typer.Option("native", help="Where batches run: native, ray or ray://HOST:PORT."),
     max_requests: int | None = typer.Option(None, min=1, help="Ask an endpoint at most this often."),
     max_cost_usd: float | None = typer.Option(
@@ -58,6 +62,8 @@ def probe(
     a reply is good, and the stance on each principle, against the charter and (of a run) against its bare model. With --judge
     a model, such as openai/NAME, reads the replies too.
 
+    With --baseline each change is told with the interval of its pairs, which is narrower than that of two figures.
+
     Example: `trimtab probe --model runs/RUN --suite my_attacks.jsonl --without guard --json`
 
     Exit code: 0 measured, 2 input, 3 a suite was not run, 130 interrupted.
@@ -66,6 +72,7 @@ def probe(
     from trimtab.engine import set_engine
     from trimtab.errors import EXIT_INCONCLUSIVE
     from trimtab.models.load import EndpointLimits, load_model, load_system
+    from trimtab.probes.outcome import read_outcomes
     from trimtab.records.write import check_writable
 
     if outcomes:
@@ -75,9 +82,12 @@ def probe(
     if judge and not charter:
         raise typer.BadParameter("--judge judges by a charter: add --charter built-in, or a charter file")
     suites = _read(suite, limit, charter)
+    before = read_outcomes(baseline) if baseline else []
     set_engine(engine)
     limits = EndpointLimits(max_requests, max_cost_usd, prices)
-    work = Probing(model, load_system(model, without=without, limits=limits), json, by_group, outcomes)
+    work = Probing(
+        model, load_system(model, without=without, limits=limits), json, by_group, outcomes, before
+    )
     judging = load_model(judge, limits) if judge else None  # before the work: a wrong name is told at once
     work.measure_all(suites, charter, judging, limit)
     if work.not_run and not exit_zero:
@@ -127,6 +137,7 @@ class Probing:
     json: bool
     by_group: bool = False
     outcomes: Path | None = None
+    baseline: list[Outcome] = field(default_factory=list)
     found: list[Outcome] = field(default_factory=list)
     not_run: list[str] = field(default_factory=list)
 
@@ -233,6 +244,7 @@ class Probing:
         for group in dict.fromkeys(o.raw.get("group", "") for o in rows) if self.by_group else ():
             for e in probe.figures([o for o in rows if o.raw.get("group", "") == group]):
                 self._estimate(e, s.name, group)
+        self._tell_changes(s, rows)
         if self.json:
             about = {"suite": s.name, "rejected": len(s.rejected), "errors": len(errors), "overlap": shared}
             event("suite", **about)
@@ -240,6 +252,24 @@ class Probing:
             say(f"{s.name}: {n} of {len(rows)} cases have no answer and are not counted: {text}")
         if shared:
             say(f"{s.name}: {shared} of {len(s.cases)} cases were learned from or tuned on")
+
+    def _tell_changes(self, s: Suite, rows: list[Outcome]) -> None:
+        from trimtab.cli.output import event, say, tell
+        from trimtab.governance.figures import changes
+
+        before = [o for o in self.baseline if o.suite == s.name]
+        found = changes(s.kind, before, rows)
+        for f in found:
+            if self.json:
+                event("change", suite=s.name, model=self.system.digest, **f.to_json())
+            elif c := f.change:
+                tell(f"{s.name}  change of {c.name} {c.value:+.4f} [{c.low:+.4f}, {c.high:+.4f}], n {c.n}")
+            else:
+                tell(f"{s.name}  change of {f.name}: {f.why}")
+        if self.baseline and not found:
+            say(
+                f"{s.name}: what changed is not told: no case of it, or of its kind, can be paired with the baseline's"
+            )
 
     def _estimate(self, e: Estimate, suite: str, group: str | None = None) -> None:
         from trimtab.cli.output import estimate_event, tell

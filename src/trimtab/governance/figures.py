@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trimtab.errors import ConfigError, Problem
 from trimtab.governance.policy import Gate, Verdict, decide, overall
 from trimtab.probes.attack import attack_success, by_behaviour
-from trimtab.probes.outcome import Outcome, rate_of, with_value
+from trimtab.probes.outcome import Outcome, rate_of, values, with_value
 from trimtab.probes.pair import PairProbe
 from trimtab.probes.preference import PreferenceProbe, length_matched
 from trimtab.probes.text import TextProbe
 from trimtab.statistics.estimate import Estimate, finite
+from trimtab.statistics.intervals import rate
 from trimtab.statistics.paired import abs_gap_change, gap_reversal, paired_difference, paired_ratio_change
 
 
@@ -71,7 +72,7 @@ def check_gates(gates: Sequence[Gate], place: str) -> None:
 def all_figures(before: Rows, after: Rows) -> list[Figure]:
     """Return every gated figure, with what kept it from being computed where it is missing."""
     return [
-        _attack(before, after),
+        _attack(_both(before, after, "attack")),
         _rate(
             "refusal_twins",
             "refusal of benign twins",
@@ -107,6 +108,28 @@ def all_figures(before: Rows, after: Rows) -> list[Figure]:
     ]
 
 
+def changes(kind: str, before: Rows, after: Rows) -> list[Figure]:
+    """Return the figures of one suite of `kind`, whatever its name, on the cases that have a value both times.
+
+    None where there is no such case, and none for kinds that have no figure whose change is paired.
+    """
+    both = _both(before, after)
+    made: dict[str, Callable[[], list[Figure]]] = {
+        "attack": lambda: [_attack(both)],
+        "benign": lambda: [
+            _rate(name, name, "open-world", label, both)
+            for name, label in (("refusal", "refused"), ("broken", "broken"))
+        ],
+        "pair": lambda: [_gap(name, name, "lower", both) for name in ("pair_gap", "gap_reversal")],
+        "preference": lambda: [
+            _preference(name, name, both) for name in ("preference_accuracy", "preference_matched")
+        ],
+        "choice": lambda: [_accuracy(both)],
+        "text": lambda: [_nll(both)],
+    }
+    return made[kind]() if both[0] and kind in made else []
+
+
 def verdicts(figures: Sequence[Figure], gates: Sequence[Gate]) -> list[Verdict]:
     """Return the verdict of each gate; a figure that was not measured makes its gate inconclusive."""
     by_name = {f.name: f for f in figures}
@@ -130,16 +153,18 @@ def figures_and_verdicts(before: Rows, after: Rows, gates: Sequence[Gate]) -> di
 
 
 def _both(before: Rows, after: Rows, *suites: str) -> tuple[list[Outcome], list[Outcome]]:
-    """Return the outcomes of the cases that have a value both times, in one order."""
-    first = {(o.suite, o.item): o for o in with_value(before) if o.suite in suites}
-    last = {(o.suite, o.item): o for o in with_value(after) if o.suite in suites}
+    """Return the outcomes of the cases that have a value both times, in one order; of all suites, or of some."""
+    first, last = (
+        {(o.suite, o.item): o for o in with_value(rows) if not suites or o.suite in suites}
+        for rows in (before, after)
+    )
     keys = [k for k in first if k in last]
     return [first[k] for k in keys], [last[k] for k in keys]
 
 
-def _attack(before: Rows, after: Rows) -> Figure:
+def _attack(both: tuple[Rows, Rows]) -> Figure:
     about = ("attack_success", "attack success", "adversarial", "lower")
-    one, two = _both(before, after, "attack")
+    one, two = both
     if not one:
         return Figure(*about, why="no attack was measured")
     first, last = by_behaviour(one), by_behaviour(two)
@@ -192,6 +217,14 @@ def _preference(name: str, title: str, both: tuple[Rows, Rows]) -> Figure:
     change = paired_difference(first, last, [o.cluster for o in both[0]], name=name)
     levels = [PreferenceProbe().figures(rows)[0] for rows in both]
     return Figure(name, title, "values", "higher", levels[0], levels[1], change)
+
+
+def _accuracy(both: tuple[Rows, Rows]) -> Figure:
+    first, last = (values(rows) for rows in both)
+    clusters = [o.cluster for o in both[0]]
+    levels = [rate(found, clusters, name="accuracy") for found in (first, last)]
+    change = paired_difference(first, last, clusters, name="accuracy")
+    return Figure("accuracy", "accuracy of choices", "values", "higher", levels[0], levels[1], change)
 
 
 def _nll(both: tuple[Rows, Rows]) -> Figure:

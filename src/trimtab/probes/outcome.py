@@ -6,9 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from trimtab.errors import InputError, Problem
 from trimtab.models.protocol import Answer, Likelihood, Model, Progress
+from trimtab.records.write import read_jsonl
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.intervals import rate
 from trimtab.suites.case import Case
@@ -35,6 +38,17 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
         return asdict(self)
+
+
+def read_outcomes(path: Path) -> list[Outcome]:
+    """Read a file of outcomes, one a line; raises InputError that names a line which holds none."""
+    found, fields = [], set(Outcome.__dataclass_fields__)
+    for number, row in enumerate(read_jsonl(path), start=1):
+        if set(row) != fields or not isinstance(row["raw"], dict):
+            fix = "Name a file that `trimtab probe --outcomes` wrote, or one of a run's stages."
+            raise InputError(Problem("outcomes.row", f"{path}, row {number}", "is no outcome", fix))
+        found.append(Outcome(**row))
+    return found
 
 
 class Probe(ABC):

@@ -18,10 +18,10 @@ from trimtab import __version__
 from trimtab.charter.charter import read_charter
 from trimtab.errors import ConfigError, InputError, Problem
 from trimtab.governance.policy import gates_digest
-from trimtab.probes.outcome import Outcome
+from trimtab.probes.outcome import Outcome, read_outcomes
 from trimtab.records.read import read_records
 from trimtab.records.record import Record
-from trimtab.records.write import read_jsonl, write_json, write_jsonl, write_records
+from trimtab.records.write import write_json, write_jsonl, write_records
 from trimtab.run.config import RunConfig
 
 STARTED = "run.json"
@@ -93,7 +93,7 @@ class Stage:
     def outcomes(self, name: str = "outcomes") -> list[Outcome]:
         """Read outcomes; none where none were written."""
         path = self.folder / f"{name}.jsonl"
-        return [Outcome(**row) for row in read_jsonl(path)] if path.exists() else []
+        return read_outcomes(path) if path.exists() else []
 
     def write_records(self, records: Sequence[Record], name: str) -> None:
         """Write records of one kind as Parquet; nothing for none."""

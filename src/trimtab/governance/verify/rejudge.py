@@ -10,9 +10,8 @@ from pathlib import Path
 from trimtab.governance.verify.files import read_manifest
 from trimtab.governance.verify.report import REJUDGED, Finding, Report
 from trimtab.models.guard import REPLY
-from trimtab.probes.outcome import Outcome
+from trimtab.probes.outcome import Outcome, read_outcomes
 from trimtab.probes.registry import kind_of, probe_for
-from trimtab.records.write import read_jsonl
 
 TOLERANCE = 1e-9  # of a value that is a difference of stored numbers
 
@@ -22,7 +21,7 @@ def stored_outcomes(folder: Path) -> Iterator[tuple[str, list[Outcome]]]:
     manifest = read_manifest(folder, Report())
     for name in sorted(manifest.files if manifest else ()):
         if name.startswith("stages/") and name.endswith(".jsonl"):
-            yield name, [Outcome(**row) for row in read_jsonl(folder / name)]
+            yield name, read_outcomes(folder / name)
 
 
 def rejudge(folder: Path, report: Report) -> None:

@@ -26,8 +26,7 @@ from trimtab.governance.verify.log import CheckedLog, check_log, read_log
 from trimtab.governance.verify.recalls import check_recalls
 from trimtab.governance.verify.report import Report
 from trimtab.governance.verify.witnesses import check_witnesses
-from trimtab.probes.outcome import Outcome
-from trimtab.records.write import read_jsonl
+from trimtab.probes.outcome import read_outcomes
 
 TOLERANCE = 1e-9
 """Relative: libraries of statistics differ in the last digits from machine to machine."""
@@ -92,8 +91,7 @@ def verify(folder: Path, outside: Outside | None = None, *, released: bool = Tru
 def _check_figures(folder: Path, report: Report) -> None:
     """Compute every figure and verdict anew; a figure that differs is named by its field."""
     before, after = (
-        [Outcome(**row) for row in read_jsonl(folder / "stages" / stage / "outcomes.jsonl")]
-        for stage in ("01_before", "06_after")
+        read_outcomes(folder / "stages" / stage / "outcomes.jsonl") for stage in ("01_before", "06_after")
     )
     gates = [Gate.model_validate(row) for row in json.loads((folder / "policy.json").read_bytes())]
     again = figures_and_verdicts(before, after, gates)
