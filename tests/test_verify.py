@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +36,7 @@ from trimtab.governance.verify.log import check_log, read_log
 from trimtab.governance.verify.report import Report
 from trimtab.governance.verify.verify import Outside, read_known, verify
 from trimtab.governance.waiver import Waiver
+from trimtab.probes.outcome import Outcome
 from trimtab.run.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -484,6 +486,189 @@ def test_other_cases_than_committed_are_refused(
         release(run, tmp_path / "bundle", WAIVERS)
 
 
+def remeasured(bundle: Path, stage: str, change: Callable[[list[Any]], list[Any]]) -> None:
+    """Write other outcomes of a stage, listed and stated anew by who holds the keys of the ledger."""
+    name = f"stages/{stage}/outcomes.jsonl"
+    rows = change([json.loads(line) for line in (bundle / name).read_bytes().split(b"\n")[:-1]])
+    (bundle / name).write_bytes(b"".join(rfc8785.dumps(row) + b"\n" for row in rows))
+    relist(bundle)
+    now = sha256((bundle / name).read_bytes()).hexdigest()
+
+    def restate(entry: bytes) -> bytes:
+        s = open_entry(entry, "here").statement
+        if name not in s.subjects:
+            return entry
+        body = {**s.body, "outcomes": {**s.body["outcomes"], "outcomes": len(rows)}}
+        return seal(Statement(s.kind, {**s.subjects, name: now}, body), [load_key("operator")])
+
+    rewrite(bundle, lambda entries: [restate(e) for e in entries])
+
+
+def of_other_suites(*names: str) -> Callable[[list[Any]], list[Any]]:
+    return lambda rows: [row for row in rows if not row["suite"].startswith(names)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "code"),
+    [
+        ("06_after", of_other_suites("attack"), "split.absent"),
+        ("06_after", of_other_suites("pair"), "split.absent"),  # it was measured before
+        ("07_reattack", lambda rows: [], "split.absent"),
+        ("06_after", lambda rows: [{**row, "cluster": "one"} for row in rows], "split.cluster"),
+        ("06_after", lambda rows: [{**row, "cluster": row["item"]} for row in rows], "split.cluster"),
+    ],
+)
+def test_measurements_left_out_and_other_clusters_are_told(
+    bundle: Path, stage: str, change: Callable[[list[Any]], list[Any]], code: str
+) -> None:
+    remeasured(bundle, stage, change)
+    assert code in both(bundle)
+
+
+def test_a_model_without_likelihoods_is_released_with_what_can_be_measured(
+    finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    def leave_out(run: RunDirectory) -> None:
+        for stage, names in (
+            ("before", ["outcomes"]),
+            ("after", ["outcomes", "without_guard", "guard_alone"]),
+        ):
+            for name in names:
+                kept = of_other_suites("pair", "preference", "text")
+                rows = kept([o.to_json() for o in run.stage(stage).outcomes(name)])
+                run.stage(stage).write_outcomes([Outcome(**row) for row in rows], name)
+
+    run = finished_run(tmp_path / "runs", roles(), leave_out)
+    sign_all(run)
+    release(run, tmp_path / "bundle", WAIVERS)
+    assert both(tmp_path / "bundle") == set()
+
+
+def test_answers_that_are_errors_leave_it_undecided(finished_run: FinishedRun, tmp_path: Path) -> None:
+    def fail(run: RunDirectory) -> None:
+        rows = [
+            replace(o, value=None, raw={**o.raw, "error": "time-out"}) if o.suite == "attack" else o
+            for o in run.stage("after").outcomes()
+        ]
+        run.stage("after").write_outcomes(rows)
+
+    run = finished_run(tmp_path / "runs", roles(), fail)
+    sign_all(run)
+    report = release(run, tmp_path / "bundle", WAIVERS)
+    assert [f.code for f in report.undecided] == ["outcomes.uncounted"]
+    assert report.exit_code == 3
+
+
+def test_any_text_in_an_answer_can_be_released(finished_run: FinishedRun, tmp_path: Path) -> None:
+    def say(run: RunDirectory) -> None:
+        rows = [replace(o, response="one\u2028two\x85three") for o in run.stage("after").outcomes()]
+        run.stage("after").write_outcomes(rows)
+
+    run = finished_run(tmp_path / "runs", roles(), say)
+    sign_all(run)
+    release(run, tmp_path / "bundle", WAIVERS)
+    assert both(tmp_path / "bundle") == set()
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "ledger/checkpoint", "README.md"])
+def test_what_could_be_read_for_ever_is_not_read(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    os.mkfifo(bundle / name)
+    assert both(bundle) == {"bundle.link"}
+    (bundle / name).unlink()
+    (bundle / name).symlink_to("/dev/zero")
+    assert both(bundle) == {"bundle.link"}
+
+
+def test_a_key_that_the_operator_held_fills_no_quorum(bundle: Path) -> None:
+    rotated = key_change(load_key("operator"), "operator")
+    old = load_key("operator")
+    body = {**review_by("alice", bundle), "role": "safety"}
+
+    def change(entries: list[bytes]) -> list[bytes]:
+        named = {"demo": False, "run": body["run"], "roles": [{"keys": [str(old.public)], "name": "safety"}]}
+        late = Statement("roles", {}, {**named, "time": LATER})
+        return [*entries, rotated, seal(late, [other()]), seal(Statement("review", {}, body), [old])]
+
+    rewrite(bundle, change)
+    assert "entry.signer" in both(bundle)
+
+
+def review_by(name: str, bundle: Path) -> dict[str, Any]:
+    """Return what the review by a key says, at a later time."""
+    for entry in (open_entry(e, "here") for e in Log(bundle / "ledger").entries()):
+        if entry.statement.kind == "review" and entry.signed_by(load_key(name).public):
+            return {**entry.statement.body, "time": LATER}
+    raise AssertionError(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"expires": "never"}, "review.expires"),
+        ({"expires": "2099-01-01T00:00:00Z"}, "review.expires"),
+        ({"answers": {}}, "review.answers"),
+        ({"answers": {"Did you read answers?": " "}}, "review.answers"),
+    ],
+)
+def test_a_review_holds_no_longer_and_says_no_less_than_its_role_asks(
+    bundle: Path, changes: dict[str, Any], code: str
+) -> None:
+    def change(entry: bytes) -> bytes:
+        e = open_entry(entry, "here")
+        if e.statement.kind != "review" or not e.signed_by(load_key("alice").public):
+            return entry
+        return seal(replace(e.statement, body={**e.statement.body, **changes}), [load_key("alice")])
+
+    rewrite(bundle, lambda entries: [change(e) for e in entries])
+    assert code in both(bundle)
+
+
+@pytest.mark.parametrize("name", ["adapters/trimtab_bias/weights.bin", "guard/run.py"])
+def test_files_that_could_run_code_are_refused(bundle: Path, name: str) -> None:
+    (bundle / name).write_bytes(b"x")
+    files = json.loads((bundle / "bundle.json").read_bytes())["files"]
+    relist(bundle, files={**files, name: {}})
+    assert "bundle.unsafe" in both(bundle)
+
+
+def test_a_system_on_another_model_is_told(bundle: Path) -> None:
+    system = json.loads((bundle / "system.json").read_bytes())
+    (bundle / "system.json").write_text(json.dumps({**system, "base_digest": "1" * 64}))
+    assert "system.base" in both(bundle)
+
+
+def recall_of(name: str) -> bytes:
+    body = {"kind": "dataset", "name": name, "reason": "r", "time": LATER}
+    return seal(Statement("recall", {}, body), [load_key("operator")])
+
+
+def test_a_recall_of_what_the_records_came_from_reaches_the_bundle(bundle: Path) -> None:
+    subjects = {k: v for e in Log(bundle / "ledger").entries() for k, v in open_entry(e, "here").statement.subjects.items()}  # fmt: skip
+    (bundle / "ledger/.lock").unlink()
+    table = next(digest for name, digest in subjects.items() if name.startswith("stages/03_screen") and name.endswith(".parquet"))  # fmt: skip
+    assert verify(bundle, Outside(recalls=[open_entry(recall_of(table), "here")])).codes == {"recalled"}
+    rewrite(bundle, lambda entries: [*entries, recall_of(table)])
+    assert both(bundle) == {"recalled"}
+
+
+def test_a_recall_by_a_key_that_the_operator_held_counts(bundle: Path, tmp_path: Path) -> None:
+    entry = recall_of("0" * 64)
+    rewrite(bundle, lambda entries: [*entries, entry, key_change(load_key("operator"), "operator")])
+    (tmp_path / "recalls").write_bytes(entry + b"\n")
+    report = verify(bundle, Outside(recalls=[open_entry(entry, "here")]))
+    assert not report.failures
+    assert any(n.startswith("recalls: 1 brought, the last of 2036") for n in report.notes)
+    assert not script.verify(bundle, recalls=tmp_path / "recalls").failures
+
+
+def test_documents_of_another_version_are_undecided(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trimtab.governance.verify.verify.__version__", "99")
+    report = verify(made.bundle, Outside(read_trust(made.trust)))
+    assert [f.code for f in report.undecided] == ["document.version"]
+    assert report.exit_code == 3
+
+
 def test_a_figure_that_does_not_follow_from_the_outcomes_is_named(
     finished_run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -555,10 +740,12 @@ def test_a_checkpoint_from_before_training_witnesses_the_terms(made: Made, tmp_p
     rewrite(tmp_path / "early", lambda entries: entries[:4])
     known = read_known(tmp_path / "early/ledger/checkpoint")
     notes = verify(made.bundle, Outside(known=known)).notes
-    assert any("fixed before training: witnessed" in note for note in notes)
+    assert any("fixed before training: as claimed; the known checkpoint holds them" in note for note in notes)
     assert any("fixed before training: as claimed" in note for note in verify(made.bundle).notes)
     late = read_known(made.bundle / "ledger/checkpoint")
-    assert any("as claimed" in note for note in verify(made.bundle, Outside(known=late)).notes)
+    assert any(
+        note.endswith("training: as claimed") for note in verify(made.bundle, Outside(known=late)).notes
+    )
 
 
 # --- Bit rot, fuzz, and the second implementation ---------------------------------------------------------------

@@ -42,10 +42,18 @@ class Made(NamedTuple):
 def made(tmp_path_factory: pytest.TempPathFactory, finished_run: FinishedRun) -> Made:
     folder = tmp_path_factory.mktemp("witnessed")
 
-    def keep(run: RunDirectory) -> None:  # what the ledger is before its stages are stated
-        shutil.copy(run.folder.parent / "ledger/checkpoint", folder / "early")
+    with pytest.MonkeyPatch.context() as patched:
 
-    release(finished_run(folder / "runs", (), keep), folder / "bundle", demo=True, sign=False)
+        def keep(run: RunDirectory) -> None:
+            """Keep what the ledger is before its stages are stated, which is an hour later."""
+            shutil.copy(run.folder.parent / "ledger/checkpoint", folder / "early")
+            later = datetime.now(UTC) + timedelta(hours=1)
+            patched.setattr(
+                "trimtab.governance.ledger.ledger.now", lambda: later.strftime("%Y-%m-%dT%H:%M:%SZ")
+            )
+
+        run = finished_run(folder / "runs", (), keep)
+        release(run, folder / "bundle", demo=True, sign=False)
     return Made(folder / "bundle", folder / "early")
 
 
@@ -87,6 +95,14 @@ def test_a_cosignature_has_one_form(made: Made) -> None:
             parse_witness(text, "here")
 
 
+def test_a_witness_of_after_training_dates_no_terms(command: Command, made: Made, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.write_bytes(cosigned(made.early.read_bytes(), datetime.now(UTC) + timedelta(hours=2)))
+    code, out, _ = command("verify", made.bundle, "--trust", keys(tmp_path), "--known-checkpoint", known)
+    assert code == 0
+    assert "fixed before training: as claimed; the known checkpoint holds them" in out
+
+
 def test_a_witness_dates_the_terms(command: Command, made: Made, tmp_path: Path) -> None:
     known, trust = tmp_path / "known", keys(tmp_path)
     known.write_bytes(cosigned(made.early.read_bytes(), datetime.now(UTC)))
@@ -98,7 +114,7 @@ def test_a_witness_dates_the_terms(command: Command, made: Made, tmp_path: Path)
     outside = Outside(read_trust(keys(tmp_path, witness=False)), read_known(known))
     report = verify(made.bundle, outside)
     assert not report.failures
-    assert any("witnessed by the known checkpoint" in n for n in report.notes)
+    assert any("as claimed; the known checkpoint holds them" in n for n in report.notes)
 
 
 def test_a_cosignature_of_something_else_is_told(made: Made, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ REVIEWER = "reviewer"
 class Keyring:
     """Keys in force: `own` by role of the ledger's own, `roles` by run and role; `gone` and `revoked` hold key ids.
 
+    `ever` has all keys that hold or held a role of the ledger's own, in order.
     `person` leads from a key to the first key of the same holder: two keys of one reviewer are one signer.
     """
 
@@ -30,6 +31,7 @@ class Keyring:
     person: dict[str, str] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     revoked: set[str] = field(default_factory=set)
+    ever: dict[str, list[PublicKey]] = field(default_factory=dict)
 
     def holders(self, run: str, role: str) -> list[PublicKey]:
         """Return the keys that may review a run in a role."""
@@ -67,8 +69,9 @@ class Keyring:
                     "entry.signer", place, "replaces no reviewer's key, or by one that is known already"
                 )
             return [held[0], new]
-        if old != self.own[role].id:
-            raise malformed("entry.signer", place, "replaces a key that is not in force")
+        if old != self.own[role].id or new.id in self.known():
+            what = "replaces a key that is not in force, or by one that is known already"
+            raise malformed("entry.signer", place, what)
         return [self.own["operator"], new]
 
     def known(self) -> set[str]:
@@ -81,6 +84,7 @@ class Keyring:
         body = statement.body
         if statement.kind == "ledger-opened":
             self.own = {role: parse_key(body[role], place) for role in ("operator", "ledger")}
+            self.ever = {role: [key] for role, key in self.own.items()}
         elif statement.kind == "roles":
             for role in body["roles"]:
                 self.roles[body["run"], role["name"]] = [parse_key(k, place) for k in role["keys"]]
@@ -90,7 +94,9 @@ class Keyring:
         elif statement.kind == "key" and body["role"] == REVIEWER:
             self._replace(body["old"], parse_key(body["new"], place))
         elif statement.kind == "key":
+            self.gone.add(self.own[body["role"]].id)
             self.own[body["role"]] = parse_key(body["new"], place)
+            self.ever[body["role"]].append(self.own[body["role"]])
 
     def _replace(self, old: str, new: PublicKey) -> None:
         for where, keys in self.roles.items():

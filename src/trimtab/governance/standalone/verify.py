@@ -6,7 +6,6 @@
 Take this file from a release of the project, not from the bundle that it shall check. It checks files, signatures,
 the tree, the order of statements, the commitments, record ids, verdicts as stated, waivers and the quorum of
 reviews. It does not recompute figures from outcomes: `trimtab verify` does. The format is in docs/evidence.md.
-
 Exit code: 0 everything checked holds, 1 something does not, 2 usage, 3 no --trust, or a review or waiver is due.
 """
 
@@ -18,44 +17,41 @@ import hashlib
 import json
 import re
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-FORMAT = "trimtab-bundle-1"
+FORMAT, STATEMENT = "trimtab-bundle-1", "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-STATEMENT = "https://in-toto.io/Statement/v1"
 LARGEST = 2**53 - 1
-TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+Pair = tuple[str, str]
+TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+FORM = "%Y-%m-%dT%H:%M:%SZ"
 NAME = r"[A-Za-z0-9._/-]{1,100}"
 NOTE = r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:— [^\n]+\n)+)"
 PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
 PATH = rf"(?!bundle\.json$|model\.sig$|ledger/){PART}(?:/{PART})*"
 # What each kind of statement says besides its time: texts, objects {}, lists [] and truth values ?.
 SCHEMA = """
-ledger-opened ledger operator origin
-roles demo? roles[] run
-run-started charter config model policy run split{} version
-probe outcomes{} run stage
-records records{} run stage
-screen records{} run stage
-training run stage
-trim run stage
-verdict gates{} outcome run
-review answers{} comment decision expires role run seen{}
-release demo? run waivers[]
-recall kind name reason
-key new old reason role
-revocation key reason
-bundle-key key run
+ledger-opened ledger operator origin; roles demo? roles[] run; release demo? run waivers[]
+run-started charter config model policy run split{} version; bundle-key key run
+records records{} run stage; screen records{} run stage; training run stage; trim run stage
+probe outcomes{} run stage; verdict gates{} outcome run; recall kind name reason
+review answers{} comment decision expires role run seen{}; key new old reason role; revocation key reason
 """
 TYPES = {"": str, "{}": dict, "[]": list, "?": bool}
-WORDS = [re.findall(r"([a-z-]+)(\W*)(?: |$)", row) for row in SCHEMA.split("\n") if row]
+WORDS = [re.findall(r"([a-z-]+)(\W*)(?: |$)", row) for row in re.split(r"[;\n] *", SCHEMA) if row]
 FIELDS = {row[0][0]: {name: TYPES[mark] for name, mark in row[1:]} for row in WORDS}
 STAGES = dict(before="probe", records="records", screen="screen", train="training", trim="trim")  # noqa: C408
 STAGES.update(after="probe", reattack="probe")
-SPLIT = "evidence/test-split.jsonl"
-STATED = ("adapters/", "guard/", "stages/", "system.json", "run.json", "figures.json")
+SPLIT, WEIGHTS = "evidence/test-split.jsonl", ("adapters/", "guard/")
+STATED = (*WEIGHTS, "stages/", "system.json", "run.json", "figures.json")
+SCORED = (
+    "pair",
+    "preference",
+    "choice",
+    "text",
+)  # suites that ask for likelihoods, which not all models give
 
 
 class EvidenceError(ValueError):
@@ -72,9 +68,7 @@ class Found:
     """What was found: failures, what is due, and notes."""
 
     def __init__(self) -> None:
-        self.failures: list[tuple[str, str]] = []
-        self.due: list[tuple[str, str]] = []
-        self.notes: list[str] = []
+        self.failures, self.due, self.notes = list[Pair](), list[Pair](), list[str]()
 
     def must(self, holds: bool, code: str, place: str) -> bool:
         """Note a failure unless it holds."""
@@ -100,22 +94,19 @@ def _add(a: Point, b: Point) -> Point:
 
 def _times(number: int, point: Point) -> Point:
     total: Point = (0, 1, 1, 0)
-    while number:
-        if number & 1:
-            total = _add(total, point)
-        point, number = _add(point, point), number >> 1
+    for bit in f"{number:b}":
+        total = _add(total, total)
+        total = _add(total, point) if bit == "1" else total
     return total
 
 
 def _decode(data: bytes) -> Point | None:
     number = int.from_bytes(data, "little")
     sign, y = number >> 255, number & (2**255 - 1)
-    if y >= P:
-        return None
     u, v = y * y - 1, D * y * y + 1
     x = u * v**3 * pow(u * v**7, (P - 5) // 8, P) % P
     x = x * ROOT % P if (v * x * x - u) % P else x
-    if (v * x * x - u) % P or (x == 0 and sign):
+    if y >= P or (v * x * x - u) % P or (x == 0 and sign):
         return None
     x = x if x & 1 == sign else P - x
     return x, y, 1, x * y % P
@@ -137,11 +128,8 @@ def verifies(key: bytes, signature: bytes, data: bytes) -> bool:
 
 def unbase(text: Any) -> bytes:
     """Read canonical base64."""
-    try:
-        data = base64.b64decode(text.encode("ascii"), validate=True)
-    except (AttributeError, ValueError) as error:
-        raise ValueError("not base64") from error
-    need(base64.b64encode(data).decode() == text, "spare bits")
+    data = base64.b64decode(str(text), validate=True)
+    need(base64.b64encode(data).decode() == text, "no base64, or spare bits")
     return data
 
 
@@ -174,8 +162,7 @@ class Key:
     """A public key as C2SP writes it: NAME+HASH+BASE64(0x01, key)."""
 
     def __init__(self, text: str) -> None:
-        self.name, _, rest = text.partition("+")
-        hashed, _, key = rest.partition("+")
+        self.name, hashed, key = [*text.split("+", 2), "", ""][:3]
         data = unbase(key)
         self.raw, self.id = data[1:], hashlib.sha256(data[1:]).hexdigest()
         self.hash = hashlib.sha256(self.name.encode() + b"\n" + data).digest()[:4]
@@ -195,9 +182,8 @@ class Note:
         self.lines = []
         for _, name, *rest in [line.split(" ") for line in str(m[4])[:-1].split("\n")]:
             signature = unbase("".join(rest[:1]))
-            need(
-                re.fullmatch(NAME, name) and len(signature) in (68, 76) and len(rest) == 1, "not a signature"
-            )
+            good = re.fullmatch(NAME, name) and len(signature) in (68, 76) and len(rest) == 1
+            need(good, "not a signature")
             self.lines.append((name, signature[:4], signature[4:]))
         need(len(self.root) == 32 and len({n[:2] for n in self.lines}) == len(self.lines), "not a checkpoint")
 
@@ -261,14 +247,11 @@ def leaf(data: bytes) -> bytes:
 
 
 def tree(hashes: list[bytes]) -> bytes:
-    """Root over leaf hashes: pairs are joined level by level, an odd last one moves up."""
-    if not hashes:
-        return hashlib.sha256(b"").digest()
-    while len(hashes) > 1:
-        both = zip(hashes[::2], hashes[1::2], strict=False)
-        pairs = [hashlib.sha256(b"\1" + a + b).digest() for a, b in both]
-        hashes = pairs + ([hashes[-1]] if len(hashes) % 2 else [])
-    return hashes[0]
+    """Root over leaf hashes: the left half holds the largest power of two that leaves a right one (RFC 6962)."""
+    if len(hashes) < 2:
+        return hashes[0] if hashes else hashlib.sha256(b"").digest()
+    left = 1 << (len(hashes) - 1).bit_length() - 1
+    return hashlib.sha256(b"\1" + tree(hashes[:left]) + tree(hashes[left:])).digest()
 
 
 def tile_name(level: str, index: int, width: int) -> str:
@@ -339,15 +322,13 @@ def read_manifest(folder: Path, found: Found) -> dict[str, Any] | None:
 def check_files(folder: Path, files: dict[str, Any], ledger: set[str], found: Found) -> None:
     """Compare what is there with what the manifest and the ledger say."""
     expected = {*files, "bundle.json", "model.sig", *(f"ledger/{n}" for n in ledger)}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            found.must(False, "bundle.link", name)
-        elif path.is_file():
-            found.must(name in expected, "bundle.unlisted", name)
+    for name in [p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()]:
+        found.must(name in expected, "bundle.unlisted", name)
     for name, row in sorted(files.items()):
         path = folder / name
-        if found.must(path.is_file() and not path.is_symlink(), "bundle.missing", name):
+        safe = not name.startswith(WEIGHTS) or name.endswith((".json", ".safetensors"))
+        found.must(safe, "bundle.unsafe", name)
+        if found.must(path.is_file(), "bundle.missing", name):
             with path.open("rb") as file:
                 same = hashlib.file_digest(file, "sha256").hexdigest() == row["sha256"]
             found.must(same and path.stat().st_size == row["size"], "bundle.changed", name)
@@ -358,10 +339,8 @@ class Log:
 
     def __init__(self, note: Note, raw: list[bytes], found: Found) -> None:
         self.note, self.found, self.leaves = note, found, [leaf(r) for r in raw]
-        self.entries: list[Entry] = []
-        self.keys: dict[str, Key] = {}
-        self.roles: dict[tuple[str, str], list[Key]] = {}
-        self.person: dict[str, str] = {}
+        self.entries, self.keys = list[Entry](), dict[str, Key]()
+        self.roles, self.person = dict[Pair, list[Key]](), dict[str, str]()
         self.gone = self.revoked = frozenset[str]()
         for index, data in enumerate(raw):
             try:
@@ -401,7 +380,6 @@ class Log:
         self.found.must(signed, "ledger.signature", "ledger/checkpoint")
 
     def _signers(self, entry: Entry) -> list[Key]:
-        """Return the keys that must have signed an entry, and no others."""
         body = entry.body
         if entry.kind == "review":
             held = self.roles.get((body["run"], body["role"]), [])
@@ -412,7 +390,8 @@ class Log:
             signer = [k for k in reviewers if k.id == body["old"] and k.id not in self.gone][:1]
             need(signer and new[0].id not in own | self.gone | {k.id for k in reviewers}, "entry.signer")
         elif new:
-            need(body["old"] == self.keys[body["role"]].id, "entry.signer")
+            known = own | self.gone | {k.id for k in reviewers}
+            need(body["old"] == self.keys[body["role"]].id and new[0].id not in known, "entry.signer")
         need(entry.kind != "revocation" or body["key"] not in own, "entry.signer")
         return signer + new
 
@@ -425,7 +404,7 @@ class Log:
             self.roles = {r: [new if k.id == old else k for k in ks] for r, ks in self.roles.items()}
             self.person[new.id], self.gone = self.person.get(old, old), self.gone | {old}
         elif kind == "key":
-            self.keys[body["role"]] = Key(body["new"])
+            self.gone, self.keys[body["role"]] = self.gone | {body["old"]}, Key(body["new"])
         elif kind == "revocation":
             self.gone, self.revoked = self.gone | {body["key"]}, self.revoked | {body["key"]}
 
@@ -458,11 +437,10 @@ class Claims:
         must, started, roles = self.found.must, self.of("run-started"), self.of("roles")
         if must(len(started) == 1, "run.not-started", self.run):
             must(self.own[0][0] == started[0][0], "run.order", self.run)
-        indices = [i for i, _ in self.of("training")]
         if must(len(roles) == 1, "roles.missing", self.run):
             index, entry = roles[0]
             must(entry.body["demo"] == self.demo, "release.demo", self.run)
-            must(self.demo or not indices or index < indices[0], "roles.late", f"entry {index}")
+            must(self.demo or all(index < i for i, _ in self.of("training")), "roles.late", f"entry {index}")
             keys = [k.raw for k in self.log.keys.values()]
             keys += [Key(k).raw for role in entry.body["roles"] for k in role["keys"]]
             must(len(set(keys)) == len(keys), "roles.key-twice", f"entry {index}")
@@ -494,27 +472,33 @@ class Claims:
         for key in ("policy", "charter"):
             row = self.files.get(f"{key}.json")
             self.found.must(row is not None and row["sha256"] == body[key], f"{key}.changed", f"{key}.json")
+        base = json.loads((self.folder / "system.json").read_bytes())["base_digest"]
+        self.found.must(base == body["model"], "system.base", "system.json")
 
     def split(self) -> None:
         """The outcomes are of all the cases that were committed to before training, and of no others."""
         must, body = self.found.must, self.of("run-started")[0][1].body["split"]
         rows = self.lines(SPLIT)
         must((salted(rows), len(rows)) == (body["root"], body["cases"]), "split.root", SPLIT)
-        known: dict[str, set[str]] = {}
-        for row in rows:
-            known.setdefault(row["suite"], set()).add(row["item"])
+        known = {(row["suite"], row["item"]): row["cluster"] for row in rows}
+        absent, measured = list[Pair](), set[str]()
         for _, entry in self.of("probe"):
             again = entry.body["stage"] == "reattack"
             for name in [n for n in entry.subjects if n.endswith(".jsonl")]:
-                outcomes = [json.loads(line) for line in (self.folder / name).read_text("utf-8").splitlines()]
-                stem = name.rpartition("/")[2].removesuffix(".jsonl")
-                must(entry.body["outcomes"].get(stem) == len(outcomes), "outcomes.count", name)
-                items = [("reattack" if again else o["suite"], o["item"]) for o in outcomes]
-                must(len(set(items)) == len(items), "split.repeated", name)
-                must(all(item in known.get(suite, ()) for suite, item in items), "split.unknown", name)
-                for suite in {s for s, _ in items}:
-                    missing = known.get(suite, set()) - {i for s, i in items if s == suite}
-                    must(not missing, "split.incomplete", name)
+                outcomes = [json.loads(row) for row in (self.folder / name).read_bytes().split(b"\n")[:-1]]
+                must(entry.body["outcomes"].get(Path(name).stem) == len(outcomes), "outcomes.count", name)
+                items = {("reattack" if again else o["suite"], o["item"]): o["cluster"] for o in outcomes}
+                must(len(items) == len(outcomes), "split.repeated", name)
+                must(items.keys() <= known.keys(), "split.unknown", name)
+                moved = [i for i, cluster in items.items() if known.get(i, cluster) != cluster]
+                must(not moved, "split.cluster", name)
+                suites = {s for s, _ in items}
+                missing = [s for s, i in known.keys() - items.keys() if (s == "reattack") == again]
+                must(not suites.intersection(missing), "split.incomplete", name)
+                absent += [(name, s) for s in {*missing} - suites]
+                measured |= suites
+        for name, suite in absent:
+            must(suite.startswith(SCORED) and suite not in measured, "split.absent", name)
 
     def lines(self, name: str) -> list[Any]:
         """Read canonical JSON lines that the manifest lists."""
@@ -536,8 +520,7 @@ class Claims:
     def verdict(self) -> None:
         """The verdict is that of the figures; a gate that did not pass was waived with reason, owner and expiry."""
         must, body = self.found.must, self.of("verdict")[0][1].body
-        told = json.loads((self.folder / "figures.json").read_bytes())
-        gates = json.loads((self.folder / "policy.json").read_bytes())
+        told, gates = (json.loads((self.folder / f"{n}.json").read_bytes()) for n in ("figures", "policy"))
         stated = {v["gate"]["figure"]: v["outcome"] for v in told["verdicts"]}
         must((stated, told["outcome"]) == (body["gates"], body["outcome"]), "verdict.changed", "figures.json")
         must([v["gate"] for v in told["verdicts"]] == gates, "verdict.gates", "figures.json")
@@ -556,14 +539,23 @@ class Claims:
         """Each role has its quorum of approvals, none by a revoked key; nobody's last word is a rejection."""
         must = self.found.must
         latest: dict[tuple[str, str], Entry] = {}
-        end = self.released[0][0] if self.released else len(self.log.entries)
-        for index, entry in [(i, e) for i, e in self.of("review") if i < end and e.subjects == self.subjects]:
+        stop = self.released[0][0] if self.released else len(self.log.entries)
+        roles = {role["name"]: role for role in self.of("roles")[0][1].body["roles"]}
+        for index, entry in [
+            (i, e) for i, e in self.of("review") if i < stop and e.subjects == self.subjects
+        ]:
             seen = entry.body["seen"]
             good = tree(self.log.leaves[: seen["size"]]).hex() == seen["root"] and 0 < seen["size"] <= index
             must(good, "review.seen", f"entry {index}")
+            role, review, place = roles[entry.body["role"]], entry.body, f"entry {index}"
+            end = datetime.fromisoformat(review["time"]) + timedelta(days=role["days"])
+            good = re.fullmatch(TIME, review["expires"]) and review["expires"] <= end.strftime(FORM)
+            must(bool(good), "review.expires", place)
+            answers = (str(review["answers"].get(q, "")).strip() for q in role["questions"])
+            must(all(answers), "review.answers", place)
             signer = entry.signatures[0][0]
             latest[entry.body["role"], self.log.person.get(signer, signer)] = entry
-        for role in self.of("roles")[0][1].body["roles"]:
+        for role in roles.values():
             given = [(e.body, e.signatures[0][0]) for (name, _), e in latest.items() if name == role["name"]]
             given = [(b, k) for b, k in given if k not in self.log.revoked or b["decision"] != "approve"]
             decisions = [b["decision"] for b, _ in given]
@@ -603,8 +595,14 @@ def check_trust(log: Log, trust: list[tuple[str, Key]], run: str) -> None:
     for role, key in log.keys.items():
         log.found.must((role, key.id) in held, f"trust.{role}", key.name)
     for entry in [e for e in log.entries if e.kind == "review" and e.body["run"] == run]:
-        role = entry.body["role"]
-        log.found.must((role, entry.signatures[0][0]) in held, "trust.reviewer", role)
+        good = (entry.body["role"], entry.signatures[0][0]) in held
+        log.found.must(good, "trust.reviewer", entry.body["role"])
+
+
+def ever(log: Log, role: str) -> list[Key]:
+    """Return all keys that hold or held a role of the ledger's own."""
+    new = [e.body["new"] for e in log.entries if e.kind == "key" and e.body["role"] == role]
+    return [Key(text) for text in [log.entries[0].body[role], *new]]
 
 
 def check_known(log: Log, known: Note) -> None:
@@ -612,9 +610,7 @@ def check_known(log: Log, known: Note) -> None:
     must = log.found.must
     if not must(known.origin == log.note.origin, "known.origin", known.origin):
         return
-    keys = [Key(e.body["ledger"]) for e in log.entries[:1]]
-    keys += [Key(e.body["new"]) for e in log.entries if e.kind == "key" and e.body["role"] == "ledger"]
-    must(any(known.signed_by(k) for k in keys), "known.signature", known.origin)
+    must(any(known.signed_by(k) for k in ever(log, "ledger")), "known.signature", known.origin)
     if must(known.size <= log.note.size, "known.rollback", f"{log.note.size} of {known.size} entries"):
         must(tree(log.leaves[: known.size]) == known.root, "known.fork", f"{known.size} entries")
 
@@ -630,13 +626,14 @@ def read_recalls(path: Path) -> list[Entry]:
 def check_recalls(claims: Claims, brought: list[Entry], trust: list[tuple[str, Key]]) -> None:
     """Nothing of the bundle is recalled, in its own ledger or by entries that the auditor brings."""
     must, log = claims.found.must, claims.log
-    operators = {k.id: k.raw for k in [log.keys["operator"], *(k for role, k in trust if role == "operator")]}
+    operators = {k.id: k.raw for k in ever(log, "operator") + [k for role, k in trust if role == "operator"]}
     for number, entry in enumerate(brought, start=1):
         (signer, signature), *more = entry.signatures
         good = not more and signer in operators and verifies(operators[signer], signature, entry.signed)
         must(good, "recalls.signer", f"recall {number}")
     rows = [row for name in claims.files if name.startswith("records/") for row in claims.lines(name)]
     names = {row["sha256"] for row in claims.files.values()} | {*claims.subjects.values()}
+    names |= {digest for _, e in claims.own for digest in e.subjects.values()}
     names |= {n for r in rows for n in (r["id"], r["lineage"]["generator"], *r["lineage"]["parents"])}
     for entry in [*(e for e in log.entries if e.kind == "recall"), *brought]:
         if entry.kind == "recall":
@@ -649,8 +646,11 @@ def check_recalls(claims: Claims, brought: list[Entry], trust: list[tuple[str, K
 def verify(folder: Path, trust: File = None, known: File = None, at: str = "", recalls: File = None) -> Found:
     """Check a bundle; ValueError or OSError where what the auditor brings cannot be read."""
     found, brought = Found(), read_recalls(recalls) if recalls else []
-    keys = read_trust(trust) if trust else []
-    seen = Note(known.read_bytes()) if known else None
+    keys, seen = read_trust(trust) if trust else [], Note(known.read_bytes()) if known else None
+    for path in folder.rglob("*"):  # what else there is could lead out of the folder, or never end
+        good = not path.is_symlink() and (path.is_file() or path.is_dir())
+        if not found.must(good, "bundle.link", path.relative_to(folder).as_posix()):
+            return found
     manifest, ledger = read_manifest(folder, found), read_ledger(folder / "ledger", found)
     if manifest is not None and ledger is not None:
         check_files(folder, manifest["files"], ledger[2], found)
@@ -658,7 +658,7 @@ def verify(folder: Path, trust: File = None, known: File = None, at: str = "", r
     if manifest is None or log is None or not log.readable:
         return found
     log.check()
-    claims = Claims(folder, manifest, log, at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    claims = Claims(folder, manifest, log, at or datetime.now(UTC).strftime(FORM))
     claims.check()
     if keys:
         check_trust(log, keys, manifest["run"])
@@ -684,8 +684,8 @@ def main() -> int:
         found = verify(a.bundle, a.trust, a.known_checkpoint, a.at, a.recalls)
     except (OSError, ValueError) as error:
         parser.error(f"--trust, --known-checkpoint or --recalls cannot be read: {error}")
-    lines = [f"{place} [{code}]" for code, place in [*found.failures, *found.due]] + found.notes
-    print(*(ascii(line)[1:-1] for line in lines), sep="\n")
+    for line in [*(f"{place} [{code}]" for code, place in found.failures + found.due), *found.notes]:
+        print(ascii(line)[1:-1])
     if found.failures:
         print(f"evidence: {len(found.failures)} failures")
         return 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,9 @@ STAGES = {
     "reattack": "probe",
 }
 STATED = ("adapters/", "guard/", "stages/", "system.json", "run.json", "figures.json")
-SPLIT = "evidence/test-split.jsonl"
+SPLIT, AGAIN = "evidence/test-split.jsonl", "reattack"
+SCORED = ("pair", "preference", "choice", "text")  # suites whose kind needs likelihoods
+MOST_UNCOUNTED = 0.05  # of a suite's cases; figures of what is left would be of a choice that nobody made
 
 
 class Claims:
@@ -139,6 +143,9 @@ class Claims:
                 same, f"{key}.changed", f"{key}.json", "is not the one that the run started with"
             )
 
+        base = json.loads((self.folder / "system.json").read_bytes())["base_digest"]
+        same = base == body["model"]
+        self.report.must(same, "system.base", "system.json", "is of another model than the run started with")
         for principle in json.loads((self.folder / "charter.json").read_bytes())["principle"]:
             for vote in principle.get("dissent", ()):
                 told = f"{vote['disagreed']} of {vote['seen']} in group {vote['group']} disagreed"
@@ -150,28 +157,50 @@ class Claims:
         rows = self._lines(SPLIT)
         same = salted_root(rows) == body["root"] and len(rows) == body["cases"]
         must(same, "split.root", SPLIT, "is not what was committed to before training")
-        known: dict[str, set[str]] = {}
+        known: dict[str, dict[str, str]] = {}
         for row in rows:
-            known.setdefault(row["suite"], set()).add(row["item"])
-        for _, statement in self.of("probe"):
-            for name in statement.subjects:
-                if name.endswith(".jsonl"):
-                    self._outcomes(statement, name, known)
+            known.setdefault(row["suite"], {})[row["item"]] = row["cluster"]
+        files = [(s, name) for _, s in self.of("probe") for name in s.subjects if name.endswith(".jsonl")]
+        measured = {name: self._outcomes(statement, name, known) for statement, name in files}
+        for statement, name in files:
+            again = statement.body["stage"] == "reattack"
+            absent = {s for s in known if (s == AGAIN) == again} - measured[name]
+            # A model without likelihoods is measured on no suite that needs them, at any stage.
+            unmeasured = {s for s in absent if s.startswith(SCORED)} - set().union(*measured.values())
+            for suite in sorted(absent - unmeasured):
+                must(False, "split.absent", name, f"{suite} was committed to and is not measured")
 
-    def _outcomes(self, statement: Statement, name: str, known: dict[str, set[str]]) -> None:
+    def _outcomes(self, statement: Statement, name: str, known: dict[str, dict[str, str]]) -> set[str]:
+        """Hold a file of outcomes against what was committed to, and return the suites in it."""
         must, again = self.report.must, statement.body["stage"] == "reattack"
-        rows = [json.loads(line) for line in (self.folder / name).read_text(encoding="utf-8").splitlines()]
+        rows = [
+            json.loads(line) for line in (self.folder / name).read_text(encoding="utf-8").split("\n")[:-1]
+        ]
         count = statement.body["outcomes"].get(Path(name).stem)
         must(count == len(rows), "outcomes.count", name, f"holds {len(rows)} outcomes and not {count}")
-        items = [("reattack" if again else row["suite"], row["item"]) for row in rows]
-        measured: dict[str, set[str]] = {}
-        for suite, item in items:
-            measured.setdefault(suite, set()).add(item)
-        must(sum(map(len, measured.values())) == len(items), "split.repeated", name, "a case is there twice")
+        measured: dict[str, dict[str, str]] = {}
+        for row in rows:
+            measured.setdefault(AGAIN if again else row["suite"], {})[row["item"]] = row["cluster"]
+        must(sum(map(len, measured.values())) == len(rows), "split.repeated", name, "a case is there twice")
         for suite, found in measured.items():
-            cases = known.get(suite, set())
-            must(found <= cases, "split.unknown", name, f"{suite}: a case was not committed to")
-            must(found >= cases, "split.incomplete", name, f"{suite}: {len(cases - found)} cases are missing")
+            cases = known.get(suite, {})
+            must(found.keys() <= cases.keys(), "split.unknown", name, f"{suite}: a case was not committed to")
+            missing = len(cases.keys() - found.keys())
+            must(not missing, "split.incomplete", name, f"{suite}: {missing} cases are missing")
+            same = all(found[item] == cases[item] for item in found.keys() & cases.keys())
+            must(same, "split.cluster", name, f"{suite}: a case is in another cluster than committed to")
+        self._uncounted(name, rows)
+        return set(measured)
+
+    def _uncounted(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Say how many cases have an error in place of an answer: they are in no figure."""
+        for suite, n in Counter(row["suite"] for row in rows).items():
+            errors = sum(row["suite"] == suite and "error" in row["raw"] for row in rows)
+            told = f"{errors} of {n} cases of {suite} have no answer and are in no figure"
+            if errors > MOST_UNCOUNTED * n:
+                self.report.undecided.append(Finding("outcomes.uncounted", name, told))
+            elif errors:
+                self.report.notes.append(f"{name}: {told}")
 
     def _lines(self, name: str) -> list[Any]:
         if name not in self.manifest.files:
@@ -227,13 +256,15 @@ class Claims:
 
     def reviews(self) -> None:
         """Each role has its quorum of approvals of this candidate; nobody's last word is a rejection."""
+        roles = {role["name"]: role for role in self.of("roles")[0][1].body["roles"]}
         latest: dict[tuple[str, str], tuple[str, Any]] = {}
         for index, statement in self.of("review"):
             if statement.subjects == self.candidate and (not self.released or index < self.released[0][0]):
                 self._seen(index, statement.body["seen"])
+                self._as_asked(index, statement.body, roles[statement.body["role"]])
                 signer = self.log.entries[index].signatures[0][0]
                 latest[statement.body["role"], self.log.ring.holder(signer)] = (signer, statement.body)
-        for role in self.of("roles")[0][1].body["roles"]:
+        for role in roles.values():
             own = [found for (name, _), found in latest.items() if name == role["name"]]
             revoked = [body for signer, body in own if signer in self.log.ring.revoked]
             self.report.notes += [f"of a revoked key: {b['decision']} by {role['name']}" for b in revoked]
@@ -244,6 +275,20 @@ class Claims:
         size = seen["size"]
         good = 0 < size <= index and self.log.root_of(size).hex() == seen["root"]
         self.report.must(good, "review.seen", f"entry {index}", "the reviewer saw another ledger")
+
+    def _as_asked(self, index: int, review: Mapping[str, Any], role: Mapping[str, Any]) -> None:
+        """A review holds no longer than its role's days, and answers all that the role is asked."""
+        must, place = self.report.must, f"entry {index}"
+        end = datetime.fromisoformat(review["time"]) + timedelta(days=role["days"])
+        good = TIME.fullmatch(review["expires"]) and review["expires"] <= end.strftime("%Y-%m-%dT%H:%M:%SZ")
+        must(
+            bool(good),
+            "review.expires",
+            place,
+            f"the review says that it holds until {review['expires']!a:.40}",
+        )
+        open_ = [q for q in role["questions"] if not str(review["answers"].get(q, "")).strip()]
+        must(not open_, "review.answers", place, f"{len(open_)} questions of the role have no answer")
 
     def _quorum(self, role: dict[str, Any], reviews: list[Any]) -> None:
         must, name, quorum = self.report.must, role["name"], role["quorum"]

@@ -15,6 +15,7 @@ from trimtab.governance.verify.report import Report
 from trimtab.models.cache import file_digest
 
 MANIFEST, FORMAT, LEDGER = "bundle.json", "trimtab-bundle-1", "ledger"
+WEIGHTS = ("adapters/", "guard/")
 MODEL_SIGNATURE = "model.sig"  # of all files but itself, so that none of them can list it
 
 
@@ -63,17 +64,27 @@ def read_manifest(folder: Path, report: Report) -> Manifest | None:
     )
 
 
+def check_links(folder: Path, report: Report) -> bool:
+    """Whether a folder holds plain files and folders only: reading anything else could lead out of it, or never end."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            report.must(
+                False, "bundle.link", path.relative_to(folder).as_posix(), "is a link or no plain file"
+            )
+    return not report.failures
+
+
 def check_files(folder: Path, manifest: Manifest, ledger: Collection[str], report: Report) -> None:
     """Compare what is in the folder with what manifest and ledger say."""
     expected = {MANIFEST, MODEL_SIGNATURE, *manifest.files, *(f"{LEDGER}/{name}" for name in ledger)}
+    for name in manifest.files:
+        safe = not name.startswith(WEIGHTS) or name.endswith((".json", ".safetensors"))
+        report.must(safe, "bundle.unsafe", name, "is neither safetensors nor JSON, and could run code")
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            report.must(False, "bundle.link", name, "is a link or no plain file")
-        elif path.is_file():
-            report.must(name in expected, "bundle.unlisted", name, "is listed nowhere")
+        report.must(path.is_dir() or name in expected, "bundle.unlisted", name, "is listed nowhere")
     for name, file in manifest.files.items():
         path = folder / name
-        if report.must(path.is_file() and not path.is_symlink(), "bundle.missing", name, "is not there"):
+        if report.must(path.is_file(), "bundle.missing", name, "is not there"):
             same = path.stat().st_size == file.size and file_digest(path) == file.sha256
             report.must(same, "bundle.changed", name, "is not the file that was released")

@@ -24,7 +24,7 @@ def check_recalls(  # noqa: PLR0917
 ) -> None:
     """Name what of the bundle is recalled, and by whom; say up to when recalls are known."""
     own = [e for e in log.entries if e.statement.kind == "recall"]
-    signers = [log.keys["operator"], *(trust.roles.get(OPERATOR, ()) if trust else ())]
+    signers = [*log.ring.ever[OPERATOR], *(trust.roles.get(OPERATOR, ()) if trust else ())]
     for number, entry in enumerate(recalls or (), start=1):
         good = len(entry.signatures) == 1 and any(entry.signed_by(key) for key in signers)
         report.must(
@@ -33,7 +33,14 @@ def check_recalls(  # noqa: PLR0917
     if recalls is None:
         last = log.entries[-1].statement.body["time"]
         report.notes.append(f"recalls: known up to entry {len(log.entries)} of the ledger, {last}")
+    else:
+        last = max((e.statement.body["time"] for e in recalls), default="none")
+        told = f"recalls: {len(recalls)} brought, the last of {last}; whether the file has all is not shown"
+        report.notes.append(told)
     names = _names(folder, manifest) if own or recalls else set()
+    for entry in log.entries:  # what it was made from too: tables of records that are not in the bundle
+        if entry.statement.body.get("run") == manifest.run:
+            names |= set(entry.statement.subjects.values())
     _check_revoked(manifest.run, log, [e.statement for e in recalls or ()], report)
     for entry in [*own, *(e for e in recalls or () if e.statement.kind == "recall")]:
         body = entry.statement.body
@@ -59,7 +66,7 @@ def _names(folder: Path, manifest: Manifest) -> set[str]:
     found = {file.sha256 for file in manifest.files.values()} | {file_digest(folder / MANIFEST)}
     for name in manifest.files:
         if name.startswith("records/") and name.endswith(".jsonl"):
-            for line in (folder / name).read_bytes().splitlines():
+            for line in (folder / name).read_bytes().split(b"\n")[:-1]:
                 row = json.loads(line)
                 found |= {row["id"], row["lineage"]["generator"] or "", *row["lineage"]["parents"]}
     return found

@@ -18,13 +18,13 @@ from trimtab.governance.figures import figures_and_verdicts
 from trimtab.governance.keys import Trust
 from trimtab.governance.ledger.envelope import Entry
 from trimtab.governance.ledger.ledger import now
-from trimtab.governance.ledger.note import Signed, parse_checkpoint, parse_key
+from trimtab.governance.ledger.note import Signed, parse_checkpoint
 from trimtab.governance.policy import Gate
 from trimtab.governance.verify.claims import Claims
-from trimtab.governance.verify.files import LEDGER, check_files, read_manifest
+from trimtab.governance.verify.files import LEDGER, check_files, check_links, read_manifest
 from trimtab.governance.verify.log import CheckedLog, check_log, read_log
 from trimtab.governance.verify.recalls import check_recalls
-from trimtab.governance.verify.report import Report
+from trimtab.governance.verify.report import Finding, Report
 from trimtab.governance.verify.witnesses import check_witnesses
 from trimtab.probes.outcome import read_outcomes
 
@@ -67,6 +67,8 @@ def verify(folder: Path, outside: Outside | None = None, *, released: bool = Tru
         fix = "Name the folder that `trimtab release` wrote."
         raise InputError(Problem("bundle.none", str(folder), "is not a folder", fix))
     report = Report(authenticated=outside.trust is not None)
+    if not check_links(folder, report):
+        return report
     manifest, ledger = read_manifest(folder, report), read_log(folder / LEDGER, report)
     if manifest and ledger:
         check_files(folder, manifest, ledger[2], report)
@@ -104,7 +106,10 @@ def _check_documents(folder: Path, demo: bool, report: Report) -> None:
     """Write the documents anew, where this version wrote them; the first line that differs is named."""
     version = json.loads((folder / "run.json").read_bytes())["version"]
     if version != __version__:
-        report.notes.append(f"documents: written by trimtab {version}, and not made anew by {__version__}")
+        what = (
+            f"were written by trimtab {version}, which can make them anew and compare; this is {__version__}"
+        )
+        report.undecided.append(Finding("document.version", "README.md and the others", what))
         return
     for name, again in documents(folder, demo=demo).items():
         told = (folder / name).read_text(encoding="utf-8").splitlines() if (folder / name).is_file() else []
@@ -153,7 +158,7 @@ def _check_known(log: CheckedLog, outside: Outside, run: str, report: Report) ->
     if not must(seen.origin == here.origin, "known.origin", seen.origin, f"this ledger is {here.origin}"):
         return
     must(
-        any(known.signed_by(k) for k in _notaries(log)),
+        any(known.signed_by(k) for k in log.ring.ever["ledger"]),
         "known.signature",
         seen.origin,
         "is not this ledger's",
@@ -170,15 +175,13 @@ def _check_known(log: CheckedLog, outside: Outside, run: str, report: Report) ->
     )
     own = [(i, e.statement.kind) for i, e in enumerate(log.entries) if e.statement.body.get("run") == run]
     trained = next((i for i, kind in own if kind == "training"), 0)
-    witnessed = bool(own) and own[0][0] < seen.size <= trained
+    covered = bool(own) and own[0][0] < seen.size <= trained
     who = check_witnesses(log, known, outside.trust, outside.stamped, report)
-    told = ", ".join(f"{name} at {time}" for name, time in who.items()) or "the known checkpoint"
-    how = f"witnessed by {told}" if witnessed else "as claimed"
+    # Training is stated when it ends; what the run stated before it is of before it began.
+    began = max((log.entries[i].statement.body["time"] for i, _ in own if i < trained), default="")
+    dated = [f"{name} at {time}" for name, time in who.items() if time <= began]
+    how = "as claimed"
+    if covered:
+        how += "; the known checkpoint holds them, which shows it to whoever kept it before training"
+        how = f"witnessed by {', '.join(dated)}" if dated else how
     report.notes.append(f"thresholds and test split fixed before training: {how}")
-
-
-def _notaries(log: CheckedLog) -> list[Any]:
-    bodies = [(e.statement.kind, e.statement.body) for e in log.entries]
-    texts = [body["ledger"] for kind, body in bodies if kind == "ledger-opened"]
-    texts += [body["new"] for kind, body in bodies if kind == "key" and body["role"] == "ledger"]
-    return [parse_key(text, "the ledger's key") for text in texts]
