@@ -17,7 +17,7 @@ import pytest
 from trimtab.errors import InputError
 from trimtab.records.read import read_records
 from trimtab.records.record import Record, conversation
-from trimtab.records.write import read_jsonl, write_json, write_jsonl, write_records
+from trimtab.records.write import check_writable, read_jsonl, write_json, write_jsonl, write_records
 
 RECORDS = [Record(kind="sft", messages=conversation(f"q{i}", "a" * 50)) for i in range(50)]
 SUFFIXES = ("jsonl", "jsonl.gz", "parquet")
@@ -140,3 +140,12 @@ def test_a_file_changed_after_it_was_written_names_every_broken_line(tmp_path: P
     with pytest.raises(InputError) as caught:
         read_jsonl(tmp_path / "r.jsonl")
     assert [p.place.split(", ")[1] for p in caught.value.problems] == ["line 2", "line 3"]
+
+
+def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"write\.not-a-file"):
+        write_json(tmp_path / "pipe", {})
+    with pytest.raises(InputError, match=r"write\.not-a-file"):
+        check_writable(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()

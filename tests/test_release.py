@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from trimtab.governance.catalogue import FILE as CATALOGUE
 from trimtab.governance.catalogue import open_catalogue
 from trimtab.governance.exports.croissant import croissant
 from trimtab.governance.exports.source import Source
+from trimtab.governance.exports.training_content import training_content
 from trimtab.governance.keys import key_path, load_key, new_key, read_trust
-from trimtab.governance.ledger.envelope import open_entry
+from trimtab.governance.ledger.envelope import open_entry, seal
 from trimtab.governance.ledger.ledger import open_ledger
 from trimtab.governance.ledger.note import PublicKey
 from trimtab.governance.recall import FILE as RECALLS
@@ -108,6 +110,66 @@ def test_a_review_is_of_these_files_only(command: Command, run: Path, tmp_path: 
     ended = command("release", run, "-o", tmp_path / "b", *waivers())
     assert "[review.quorum]" in ended.err
     assert "[stage.changed]" in ended.err
+
+
+def test_a_reviewer_signs_with_their_own_key_alone(
+    command: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ann", "ben"):  # each on a machine of their own, with a copy of the runs and one key
+        there = tmp_path / name
+        shutil.copytree(run.parent, there / "runs")
+        (there / "keys").mkdir(mode=0o700)
+        shutil.move(tmp_path / f"config/keys/{name}.pem", there / f"keys/{name}.pem")
+        with monkeypatch.context() as patched:
+            patched.setenv("TRIMTAB_CONFIG", str(there))
+            assert command("review", there / "runs" / run.name).code == 0
+            given = ("--comment", "Read.", "--answer", f"{QUESTION}=All.", "--to", tmp_path / f"{name}.json")
+            code, _, err = command(
+                "review", there / "runs" / run.name, "--role", "safety", "--key", name, "--decision", "approve", *given
+            )  # fmt: skip
+            assert code == 0, err
+            assert [p.stem for p in (there / "keys").iterdir()] == [name]
+    added = [command("review", run, "--add", tmp_path / f"{name}.json").code for name in ("ann", "ben")]
+    assert added == [0, 0]
+    assert command("release", run, "-o", tmp_path / "b", *waivers()).code == 0
+    assert verify(tmp_path / "b").exit_code == 3
+    assert not script.verify(tmp_path / "b").failures
+
+
+def test_only_a_review_of_this_candidate_by_a_holder_is_added(
+    command: Command, run: Path, tmp_path: Path
+) -> None:
+    given = [
+        "--role",
+        "safety",
+        "--decision",
+        "approve",
+        "--comment",
+        "Read.",
+        "--answer",
+        f"{QUESTION}=All.",
+    ]
+    signed = tmp_path / "ann.json"
+    assert command("review", run, *given, "--key", "ann", "--to", signed).code == 0
+    statement = open_entry(signed.read_bytes(), "here").statement
+
+    def refused(data: bytes) -> str:
+        (tmp_path / "other.json").write_bytes(data)
+        code, out, err = command("review", run, "--add", tmp_path / "other.json")
+        assert (code, out) == (2, "")
+        return err
+
+    def changed(key: str = "ann", subjects: dict[str, str] | None = None, **body: Any) -> bytes:
+        return seal(replace(statement, subjects=subjects or statement.subjects, body={**statement.body, **body}), [load_key(key)])  # fmt: skip
+
+    assert "[entry.malformed]" in refused(b"{}")
+    assert "[review.other]" in refused(changed(run="another"))
+    assert "[review.signature]" in refused(changed("operator"))
+    assert "[review.candidate]" in refused(changed(subjects={"bundle.json": "0" * 64}))
+    assert "[review.seen]" in refused(changed(seen={"root": "0" * 64, "size": 2}))
+    assert "[ledger.clock]" in refused(changed(time="2020-01-31T00:00:00Z"))
+    assert "[review.unreadable]" in command("review", run, "--add", tmp_path / "none").err
+    assert command("review", run, "--add", signed).code == 0
 
 
 @pytest.mark.parametrize(
@@ -563,6 +625,16 @@ def test_documents_say_what_the_evidence_says_and_what_a_person_must_add(trial: 
         assert "o be filled in by a person" in text
         for claim in ("compliant", "certified", "unbiased", " safe", "robust"):
             assert claim not in text.lower()
+
+
+def test_the_summary_counts_human_texts_that_were_mixed_in(trial: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(trial, tmp_path / "copy")
+    assert "human-written texts were trained on" not in training_content(Source(folder))
+    about = {"records": 5, "anchor": {"share": 0.4, "source": "Python documentation"}}
+    (folder / "stages/04_train/adversarial.json").write_text(json.dumps(about))
+    told = training_content(Source(folder))
+    assert "Beside the adversarial records, 2 human-written texts were trained on (40 % of that set)" in told
+    assert "The guard, a classifier beside the model, was fitted on prompts" in told
 
 
 def test_generators_with_and_without_a_digest_are_named_in_the_metadata(trial: Path, tmp_path: Path) -> None:

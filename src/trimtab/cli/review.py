@@ -21,24 +21,35 @@ def review(
     ),
     comment: str = typer.Option("", help="Why."),
     answer: list[str] = typer.Option([], help="QUESTION=ANSWER, for each question of the role; repeatable."),
+    to: Path | None = typer.Option(
+        None, help="Write the signed review to this file, for the operator to add; needs no key but yours."
+    ),
+    add: Path | None = typer.Option(None, help="As operator, add a review that a reviewer signed with --to."),
 ) -> None:
     """Show what a run came to, its trade-off and the questions of the roles; with a decision, sign it.
 
-    What is signed is the digest of all files that would be released, and the state of the ledger that you saw.
+    What is signed is the digest of all files that would be released, and the state of the ledger that you saw. Reviewers
+    need a copy of the runs folder and their own key: they sign with --to FILE, and the operator adds it with --add FILE.
 
     Example: `trimtab review runs/RUN --role safety --key alice --decision approve --comment 'Read 40 answers.'`
     """
     from trimtab.cli.output import say, tell
     from trimtab.errors import ConfigError, Problem
     from trimtab.governance.keys import load_key
-    from trimtab.governance.ledger.ledger import open_ledger
-    from trimtab.governance.review import Opinion, known_reviews, roles_of
+    from trimtab.governance.ledger.ledger import FOLDER
+    from trimtab.governance.ledger.log import Log
+    from trimtab.governance.review import Opinion, add_review, known_reviews, roles_of, sign_review
     from trimtab.governance.review import review as sign
+    from trimtab.records.write import check_writable, write_bytes
 
-    ledger = open_ledger(run.parent)
+    if add is not None:
+        tell(f"entry {add_review(run, _read(add))}: added")
+        say(f"next: trimtab status {run.parent}")
+        return
+    log = Log(run.parent / FOLDER)
     if decision is None:
-        _show(run, roles_of(ledger, run.name))
-        for index, s in known_reviews(ledger, run.name):
+        _show(run, roles_of(log, run.name))
+        for index, s in known_reviews(log, run.name):
             tell(
                 f"entry {index}: {s.body['role']} {s.body['decision']}, until {s.body['expires']}: {s.body['comment']}"
             )
@@ -48,9 +59,25 @@ def review(
         fix = "Name your role and your key."
         raise ConfigError(Problem("review.who", "--role and --key", "are needed to sign", fix))
     answers = {question: given for question, _, given in (text.partition("=") for text in answer)}
-    index = sign(run, role, load_key(key), Opinion(decision, comment, answers))  # type: ignore[arg-type]
+    opinion = Opinion(decision, comment, answers)  # type: ignore[arg-type]
+    if to is not None:
+        check_writable(to)
+        write_bytes(to, sign_review(run, role, load_key(key), opinion))
+        say(f"next: the operator of the ledger runs trimtab review {run} --add {to}")
+        return
+    index = sign(run, role, load_key(key), opinion)
     tell(f"entry {index}: {role} {decision}")
     say(f"next: trimtab status {run.parent}")
+
+
+def _read(path: Path) -> bytes:
+    from trimtab.errors import InputError, Problem
+
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        fix = "Name a file that trimtab review --to wrote."
+        raise InputError(Problem("review.unreadable", str(path), str(error), fix)) from error
 
 
 def _show(run: Path, roles: list[Role]) -> None:

@@ -6,15 +6,16 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
-from trimtab.errors import ConfigError, Problem
+from trimtab.errors import ConfigError, InputError, Problem
 from trimtab.governance.candidate import build_candidate
-from trimtab.governance.ledger.envelope import Statement
+from trimtab.governance.ledger.envelope import Statement, open_entry, seal
 from trimtab.governance.ledger.keyring import keyring_in
-from trimtab.governance.ledger.ledger import Ledger, open_ledger
+from trimtab.governance.ledger.ledger import FOLDER, now, open_ledger, statements_in
+from trimtab.governance.ledger.log import Log
 from trimtab.governance.ledger.note import PublicKey, SecretKey
 from trimtab.governance.roles import Role
 from trimtab.governance.verify.files import MANIFEST
@@ -31,9 +32,9 @@ class Opinion:
     answers: Mapping[str, str]
 
 
-def roles_of(ledger: Ledger, run: str) -> list[Role]:
+def roles_of(log: Log, run: str) -> list[Role]:
     """Return the roles that were fixed for a run; none where none were."""
-    for _, entry in ledger.statements():
+    for _, entry in statements_in(log):
         if entry.statement.kind == "roles" and entry.statement.body["run"] == run:
             return [Role.model_validate_json(json.dumps(row)) for row in entry.statement.body["roles"]]
     return []
@@ -44,18 +45,48 @@ def review(run: Path, role_name: str, key: SecretKey, opinion: Opinion) -> int:
 
     Raises ConfigError where the role or key is none of the run's, or a question has no answer.
     """
-    ledger = open_ledger(run.parent)
-    roles = {role.name: role for role in roles_of(ledger, run.name)}
+    return add_review(run, sign_review(run, role_name, key, opinion))
+
+
+def sign_review(run: Path, role_name: str, key: SecretKey, opinion: Opinion) -> bytes:
+    """Return the signed review of a run's candidate, which its operator adds to the ledger; needs no key but `key`.
+
+    Raises ConfigError where the role or key is none of the run's, or a question has no answer.
+    """
+    log = Log(run.parent / FOLDER)
+    roles = {role.name: role for role in roles_of(log, run.name)}
     if role_name not in roles:
         fix = (
             f"Use one of {', '.join(roles)}." if roles else "Name them with roles = … before the run starts."
         )
         raise ConfigError(Problem("review.role", role_name, "is no role of this run", fix))
     role = roles[role_name]
-    _check(role, keyring_in(ledger.log).holders(run.name, role_name), key, opinion)
+    _check(role, keyring_in(log).holders(run.name, role_name), key, opinion)
     with tempfile.TemporaryDirectory() as folder:
         candidate = build_candidate(run, Path(folder))
-    return state_review(ledger, run.name, candidate, role=role, key=key, opinion=opinion)
+    return signed_review(log, run.name, candidate, role=role, key=key, opinion=opinion)
+
+
+def add_review(run: Path, data: bytes) -> int:
+    """Append a signed review to the ledger of a run and return its index; raises InputError for what is none of this run."""
+    ledger = open_ledger(run.parent)
+    entry = open_entry(data, "the review")
+    review = entry.statement.body
+    fix = "Take the file that `trimtab review --to FILE` wrote, of these runs as they are."
+    if entry.statement.kind != "review" or review["run"] != run.name:
+        raise InputError(Problem("review.other", "the review", f"is no review of {run.name}", fix))
+    holders = keyring_in(ledger.log).holders(run.name, review["role"])
+    if len(entry.signatures) != 1 or not any(entry.signed_by(key) for key in holders):
+        what = f"is not signed by a key of the role {review['role']}"
+        raise InputError(Problem("review.signature", "the review", what, fix))
+    with tempfile.TemporaryDirectory() as folder:
+        candidate = build_candidate(run, Path(folder))
+    size, head = review["seen"]["size"], ledger.log.head()
+    if entry.statement.subjects != {MANIFEST: candidate}:
+        raise InputError(Problem("review.candidate", "the review", "is of other files than the run's", fix))
+    if not 0 < size <= head.size or ledger.log.root_of(size).hex() != review["seen"]["root"]:
+        raise InputError(Problem("review.seen", "the review", "is of another ledger", fix))
+    return ledger.append_signed(data)
 
 
 def _check(role: Role, holders: Sequence[PublicKey], key: SecretKey, opinion: Opinion) -> None:
@@ -78,25 +109,28 @@ def _check(role: Role, holders: Sequence[PublicKey], key: SecretKey, opinion: Op
         raise ConfigError(problems)
 
 
-def state_review(
-    ledger: Ledger, run: str, candidate: str, *, role: Role, key: SecretKey, opinion: Opinion
-) -> int:
-    """Append a review, which covers the checkpoint that the reviewer saw and holds for the role's days."""
-    head = ledger.log.head()
-    expires = datetime.now(UTC) + timedelta(days=role.days)
+def signed_review(
+    log: Log, run: str, candidate: str, *, role: Role, key: SecretKey, opinion: Opinion
+) -> bytes:
+    """Return a signed review, which covers the checkpoint that the reviewer saw and holds for the role's days."""
+    head, last = log.head(), ""
+    for _, entry in statements_in(log):
+        last = entry.statement.body["time"]
+    time = max(now(), last)
     body = {
         "answers": dict(opinion.answers),
         "comment": opinion.comment,
         "decision": opinion.decision,
-        "expires": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "expires": (datetime.fromisoformat(time) + timedelta(days=role.days)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "role": role.name,
         "run": run,
         "seen": {"root": head.root.hex(), "size": head.size},
+        "time": time,
     }
-    return ledger.append(Statement("review", {MANIFEST: candidate}, body), key)
+    return seal(Statement("review", {MANIFEST: candidate}, body), [key])
 
 
-def known_reviews(ledger: Ledger, run: str) -> Sequence[tuple[int, Statement]]:
+def known_reviews(log: Log, run: str) -> Sequence[tuple[int, Statement]]:
     """Return the reviews of a run, oldest first."""
-    found = [(i, e.statement) for i, e in ledger.statements()]
+    found = [(i, e.statement) for i, e in statements_in(log)]
     return [(i, s) for i, s in found if s.kind == "review" and s.body["run"] == run]

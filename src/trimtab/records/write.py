@@ -10,6 +10,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -101,6 +102,7 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise InputError(Problem("write.is-folder", str(path), "is a folder", "Name a file in it"))
+    _refuse_other_than_files(path)
     there = next(p for p in (path.absolute().parent, *path.absolute().parents) if p.exists())
     try:
         with tempfile.TemporaryFile(dir=there) as file:
@@ -183,6 +185,7 @@ def record_schema() -> Any:
 
 def _atomic(path: Path, fill: Fill) -> str:
     """Fill a new file beside `path`, force it to disk and move it into place; return its SHA-256."""
+    _refuse_other_than_files(path)
     part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -192,6 +195,13 @@ def _atomic(path: Path, fill: Fill) -> str:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(_problem(error, path)) from error
+
+
+def _refuse_other_than_files(path: Path) -> None:
+    # A new file takes the place of what is there: a device or a pipe would be gone, for everybody.
+    with suppress(OSError):  # a name that cannot be one is told when it is written
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(Problem("write.not-a-file", str(path), "is no file", "Name a file"))
 
 
 def _fill_and_move(part: Path, path: Path, fill: Fill) -> str:

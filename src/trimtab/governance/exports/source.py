@@ -43,6 +43,12 @@ class Source:
         paths = sorted((self.folder / "records").glob("*.jsonl"))
         return {p.stem: read_jsonl(p) for p in paths if p.stat().st_size}
 
+    def trained(self, mechanism: str) -> dict[str, Any]:
+        """Return what training an adapter came to; nothing where none was trained."""
+        path = self.folder / "stages/04_train" / f"{mechanism}.json"
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return found
+
     def digest(self, mechanism: str) -> str:
         """Return the SHA-256 of a mechanism's file of records."""
         return file_digest(self.folder / "records" / f"{mechanism}.jsonl")

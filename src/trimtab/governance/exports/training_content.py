@@ -45,12 +45,28 @@ def training_content(source: Source, *, demo: bool = False) -> str:
         f"{source.sources['human']} human, {source.sources['mixed']} mixed, {source.sources['unknown']} unknown.",
         "", "| model that wrote them (SHA-256) | records |", "|---|---|",
         *(f"| `{plain(name)}` | {count} |" for name, count in sorted(source.generators.items())),
-        "", f"Name and provider of these models: {MISSING}.",
+        "", f"Name and provider of these models: {MISSING}.", "", *_beside(source),
         "", "| purpose | how it was made | records | characters |", "|---|---|---|---|",
         *_ways(source), "", "## Everything else", "",
         *(f"- {title} ({what}): {MISSING}." for title, what in OTHER_SECTIONS),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _beside(source: Source) -> list[str]:
+    """Return what was learned from besides the records: texts that held the model's answers, and the guard's prompts."""
+    lines = []
+    for mechanism in source.rows:
+        about = source.trained(mechanism)
+        if anchor := about.get("anchor"):
+            count, share = about["records"] - len(source.rows[mechanism]), 100 * anchor["share"]
+            lines += [
+                f"Beside the {mechanism} records, {count} human-written texts were trained on "
+                f"({share:.0f} % of that set): {plain(anchor['source'])}."
+            ]
+    if (source.folder / "guard").exists():
+        lines += ["The guard, a classifier beside the model, was fitted on prompts that come with trimtab."]
+    return lines
 
 
 def _ways(source: Source) -> list[str]:

@@ -42,8 +42,7 @@ class Ledger:
 
     def statements(self) -> Iterator[tuple[int, Entry]]:
         """Yield index and entry."""
-        for index, data in enumerate(self.log.entries()):
-            yield index, open_entry(data, f"{self.folder}, entry {index}")
+        return statements_in(self.log)
 
     def append(self, statement: Statement, *signers: SecretKey, once: bool = False) -> int:
         """Append a statement with the time of now, signed by the operator unless others sign; return its index.
@@ -68,6 +67,26 @@ class Ledger:
         indices = self.log.append(make, self.notary, origin=f"trimtab/{secrets.token_hex(8)}")
         return found[0] if found else indices[-1]
 
+    def append_signed(self, data: bytes) -> int:
+        """Append an entry that somebody else signed; return its index.
+
+        Raises InputError where the ledger has an entry of a later time: times never go back.
+        """
+        entry = open_entry(data, "the signed entry")
+
+        def make(head: Checkpoint) -> Sequence[bytes]:
+            first = max(0, min(self.known, head.size - 1))
+            known = self._entries(first)
+            self._still_in_force(known[max(0, self.known - first) :])
+            last, time = known[-1].statement.body["time"], entry.statement.body["time"]
+            if time < last:
+                fix = "Take a new copy of the runs folder, and sign again."
+                what = f"is of {time}, and the ledger has an entry of {last}"
+                raise InputError(Problem("ledger.clock", "the signed entry", what, fix))
+            return [data]
+
+        return self.log.append(make, self.notary)[0]
+
     def _still_in_force(self, later: Sequence[Entry]) -> None:
         """Refuse to sign with keys that another process replaced after this ledger was opened."""
         if any(e.statement.kind == "key" and e.statement.body["role"] in (OPERATOR, LEDGER) for e in later):
@@ -83,6 +102,12 @@ class Ledger:
         named = PublicKey(origin, self.notary.public.raw)
         body = {"ledger": str(named), "operator": str(self.operator.public), "origin": origin, "time": time}
         return seal(Statement("ledger-opened", {}, body), (self.operator,))
+
+
+def statements_in(log: Log) -> Iterator[tuple[int, Entry]]:
+    """Yield index and entry of a log, which needs no key."""
+    for index, data in enumerate(log.entries()):
+        yield index, open_entry(data, f"{log.folder}, entry {index}")
 
 
 def _find(entries: Sequence[Entry], statement: Statement) -> int | None:

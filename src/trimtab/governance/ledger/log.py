@@ -38,6 +38,7 @@ from trimtab.governance.ledger.tree import (
     consistency_proof,
     inclusion_proof,
     leaf_hash,
+    root,
     root_at,
 )
 from trimtab.records.write import write_bytes
@@ -81,6 +82,10 @@ class Log:
         """Return the same where the caller is the one who may append."""
         return list(read_entries(self.folder, self.head().size, first))
 
+    def root_of(self, size: int) -> bytes:
+        """Return the root that the log had with `size` entries."""
+        return root([leaf_hash(entry) for entry in self.entries()[:size]])
+
     def inclusion(self, index: int) -> list[bytes]:
         """Return the proof that an entry is in the log, for its current size."""
         size = self.head().size
@@ -107,9 +112,9 @@ class Log:
             if entries:
                 for path, data in new_tiles(self.folder, head.size, entries).items():
                     write_bytes(self.folder / path, data)
-                root = root_at(subtrees_in(self.folder, size), size)
+                top = root_at(subtrees_in(self.folder, size), size)
                 signer = SecretKey(PublicKey(head.origin, key.public.raw), key.secret)
-                note = sign_checkpoint(Checkpoint(head.origin, size, root), [signer])
+                note = sign_checkpoint(Checkpoint(head.origin, size, top), [signer])
                 write_bytes(self.folder / CHECKPOINT, note)
                 self._drop_partial(head.size, size)
             return range(head.size, size)
