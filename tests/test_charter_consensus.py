@@ -125,6 +125,46 @@ def two_camps(n: int = 40, seed: int = 1) -> Votes:
     )  # fmt: skip
 
 
+def matrix(value: Any, **about: Any) -> Votes:
+    """Return votes of everyone on everything, from values (P, S)."""
+    row, column = (a.ravel() for a in np.indices(np.shape(value)))
+    people, count = np.shape(value)
+    return Votes(
+        "opinions", tuple(map(str, range(people))), tuple(Statement(str(i)) for i in range(count)), row, column,
+        np.asarray(value, np.int32).ravel(), **about,
+    )  # fmt: skip
+
+
+def components_of(value: Any) -> tuple[Any, Any]:
+    """Return how far the points spread along both components, and how far they can."""
+    found = project(matrix(value), np.ones(np.shape(value)[1], dtype=bool))
+    centred = value - np.mean(value, axis=0)
+    most = np.linalg.svd(centred, compute_uv=False)[:2]
+    return np.linalg.norm(centred @ found.components.T, axis=0), most
+
+
+@pytest.mark.parametrize("shape", [(8, 20), (16, 40), (32, 100), (40, 10)])
+def test_components_are_found_whatever_the_shape(shape: tuple[int, int]) -> None:
+    for seed in range(5):
+        spread, most = components_of(np.random.default_rng(seed).choice([-1, 0, 1], size=shape))
+        assert spread == pytest.approx(most)
+
+
+def test_components_are_found_where_all_approve_equally_many() -> None:
+    rng = np.random.default_rng(2)
+    value = np.full((64, 8), -1)
+    for row in value:
+        row[rng.choice(8, 2, replace=False)] = 1
+    spread, most = components_of(value)
+    assert spread == pytest.approx(most)
+
+
+def test_votes_without_any_difference_have_no_component_and_are_one_group() -> None:
+    value = np.ones((6, 5))
+    assert not project(matrix(value), np.ones(5, dtype=bool)).components.any()
+    assert tally(matrix(value)).to_json()["groups"]["sizes"] == {"A": 6}
+
+
 def test_two_camps_are_found_and_what_unites_and_divides_them() -> None:
     counted = tally(two_camps())
     found = counted.to_json()

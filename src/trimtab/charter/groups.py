@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ALONE = -1  # the label of a participant with too few votes to be placed
 LEAST_VOTES, LEAST_PARTICIPANTS = 7, 15
 BASE, MOST_GROUPS = 100, 5
+RANK = 1e-9  # a component this much smaller than the first is none
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -66,12 +67,19 @@ def _components(centred: Any) -> Floats:
     from scipy.sparse.linalg import svds
 
     found = np.zeros((2, centred.shape[1]))
+    centred.eliminate_zeros()  # a statement on which all vote alike is stored as zeros
     if not centred.nnz:
         return found
     if min(centred.shape) <= 3:
-        rows = np.linalg.svd(centred.toarray(), full_matrices=False)[2][:2]
+        _, sizes, rows = np.linalg.svd(centred.toarray(), full_matrices=False)
     else:
-        rows = svds(centred, k=2, v0=np.ones(min(centred.shape)))[2][::-1]
+        # Ones are orthogonal to every component where columns, or all rows alike, add up to zero: any fixed draw is not.
+        start = np.random.default_rng(0).standard_normal(min(centred.shape))
+        _, sizes, rows = svds(centred, k=2, v0=start)
+        sizes, rows = sizes[::-1], rows[::-1]
+    rows = rows[:2][
+        sizes[:2] > RANK * sizes[0]
+    ]  # what is left of no variance is rounding, and would divide people
     signs = np.sign(rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)])
     found[: len(rows)] = rows * signs[:, None]
     return found
