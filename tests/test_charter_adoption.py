@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.test_charter_consensus import camps, matrix
 from tests.test_cli_charter import export
 from trimtab.charter.adoption import adopt, votes_digest
 from trimtab.charter.charter import Charter, Principle, Rule, missing, read_charter
@@ -52,6 +53,12 @@ def test_the_rule_adopts_rejects_and_leaves_open(counted: Tally) -> None:
     assert (
         adopt(charter(principle("all", "2"), rule=strict), counted, "d").charter.principle[0].status == "open"
     )
+
+
+def test_what_only_the_larger_of_two_camps_wants_is_not_adopted() -> None:
+    counted = tally(matrix(camps(30, 10)))
+    found = adopt(charter(principle("majority", "0"), principle("all", "6")), counted, "d").charter
+    assert [p.status for p in found.principle] == ["rejected", "adopted"]
 
 
 def test_the_worst_of_several_statements_decides(counted: Tally) -> None:

@@ -195,6 +195,27 @@ def test_the_number_of_groups_can_be_fixed() -> None:
     assert len(tally(two_camps(), Options(k=3)).to_json()["groups"]["sizes"]) == 3
 
 
+def camps(*sizes: int) -> Any:
+    """Return values of camps that agree within, and disagree with all others on all of a statement each, but the last."""
+    camp = np.repeat(np.arange(len(sizes)), sizes)
+    own = np.where(camp[:, None] == np.arange(len(sizes)), 1, -1).repeat(3, axis=1)
+    return np.concatenate([own, np.ones((sum(sizes), 1), int)], axis=1)
+
+
+@pytest.mark.parametrize("sizes", [(3, 1), (30, 10), (150, 50), (20, 10, 9), (100, 60, 50)])
+def test_camps_that_vote_as_one_are_groups(sizes: tuple[int, ...]) -> None:
+    counted = tally(matrix(camps(*sizes)))
+    assert counted.to_json()["groups"]["sizes"] == dict(zip("ABC", sizes, strict=False))
+    assert counted.groups is not None
+    assert counted.groups.labels.tolist() == np.repeat(range(len(sizes)), sizes).tolist()
+
+
+@pytest.mark.parametrize(("sizes", "k"), [((30, 10), 3), ((150, 50), 3), ((20,), 2), ((1, 1), 3)])
+def test_more_groups_than_the_votes_hold_are_refused(sizes: tuple[int, ...], k: int) -> None:
+    with pytest.raises(ConfigError, match=r"they hold \d\..*tally\.too-many-groups"):
+        tally(matrix(camps(*sizes)), Options(k=k))
+
+
 def test_nothing_left_to_count_is_an_error() -> None:
     with pytest.raises(InputError):
         tally(two_camps(), Options(least=1000))

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trimtab.errors import ConfigError, Problem
+
 if TYPE_CHECKING:
     from trimtab.charter.votes import Flags, Floats, Ints, Votes
 
 ALONE = -1  # the label of a participant with too few votes to be placed
 LEAST_VOTES, LEAST_PARTICIPANTS = 7, 15
-BASE, MOST_GROUPS = 100, 5
+BASE, MOST_GROUPS, LEAST_DIVIDED = 100, 5, 4
 RANK = 1e-9  # a component this much smaller than the first is none
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -103,7 +105,9 @@ def opinion_groups(votes: Votes, used: Flags, *, k: int | None = None) -> Groups
 
     More than 100 participants are first drawn together in 100 base clusters; their centres are clustered, weighted, into
     2 to min(5, 2 + base clusters / 12) groups, and the best mean silhouette decides. A is the largest. k-means
-    starts at the first distinct points, in the order of participants, as in Polis: nothing is drawn by chance.
+    starts at the first distinct points, in the order of participants, as in Polis: nothing is drawn by chance. All are
+    one group where all vote alike, and without `k` where fewer than four are placed. Raises ConfigError where the
+    votes hold fewer than `k` groups.
     """
     points = project(votes, used).points
     inside = placed(votes)
@@ -112,14 +116,23 @@ def opinion_groups(votes: Votes, used: Flags, *, k: int | None = None) -> Groups
         return Groups(labels, ())
     base, centres = _base(points[inside])
     weights = np.bincount(base, minlength=len(centres)).astype(float)
-    distinct = len(np.unique(centres, axis=0))
-    if distinct < 3 or n < 4:
-        labels[inside] = 0
-        return Groups(labels, ("A",))
-    choices = [k] if k else range(2, min(MOST_GROUPS, 2 + len(centres) // 12, distinct - 1) + 1)
-    found, fits = _best(centres, weights, choices)
+    found, fits = _best(centres, weights, [k] if k else range(2, _most(n, centres) + 1))
+    if k and found.max() + 1 < k:
+        raise ConfigError(_too_many(k, int(found.max()) + 1, n))
     labels[inside] = found[base]
     return Groups(_by_size(labels), tuple(LETTERS[: found.max() + 1]), fits)
+
+
+def _most(n: int, centres: Floats) -> int:
+    """Return the largest number of groups tried: fewer than there are distinct points, unless people share them."""
+    distinct = len(np.unique(centres, axis=0))
+    return 1 if n < LEAST_DIVIDED else min(MOST_GROUPS, 2 + min(n, BASE) // 12, distinct - (distinct == n))
+
+
+def _too_many(k: int, found: int, n: int) -> Problem:
+    message = f"{k} groups cannot be made of the votes of {n} people: they hold {found}"
+    fix = "Ask for fewer with --k, or `groups` in the charter's [rule], or let the silhouette decide."
+    return Problem("tally.too-many-groups", "number of groups", message, fix)
 
 
 def _base(points: Floats) -> tuple[Ints, Floats]:
@@ -141,16 +154,24 @@ def _k_means(points: Floats, weights: Floats, k: int) -> Ints:
 
 
 def _best(centres: Floats, weights: Floats, choices: range | list[int]) -> tuple[Ints, dict[int, float]]:
-    from sklearn.metrics import silhouette_score
-
+    """Return the labels (n,), from 0 without gaps, of the number of groups that fits best; all 0 where none divides."""
     best, fits = np.zeros(len(centres), dtype=np.intp), {}
     for k in choices:
-        labels = _k_means(centres, weights, k)
-        if 1 < len(set(labels)) < len(centres):
-            fits[k] = float(silhouette_score(centres, labels))
+        labels = np.unique(_k_means(centres, weights, k), return_inverse=True)[1]
+        if labels.max() > 0:
+            fits[k] = _silhouette(centres, weights, labels)
             if fits[k] == max(fits.values()):
                 best = labels
     return best, fits
+
+
+def _silhouette(centres: Floats, weights: Floats, labels: Ints) -> float:
+    """Return the mean silhouette (Rousseeuw 1987); with each centre a group: 1 where people share it, 0 of one person."""
+    from sklearn.metrics import silhouette_score
+
+    if labels.max() + 1 == len(centres):
+        return float((weights > 1).mean())
+    return float(silhouette_score(centres, labels))
 
 
 def stability(votes: Votes, used: Flags, groups: Groups) -> float:
