@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +61,20 @@ def test_what_only_the_larger_of_two_camps_wants_is_not_adopted() -> None:
     counted = tally(matrix(camps(30, 10)))
     found = adopt(charter(principle("majority", "0"), principle("all", "6")), counted, "d").charter
     assert [p.status for p in found.principle] == ["rejected", "adopted"]
+
+
+@pytest.mark.parametrize("figure", ["group_aware", "minimum"])
+def test_what_a_group_hardly_saw_is_open_and_not_rejected(figure: Any) -> None:
+    value = np.concatenate([camps(10, 10, 10, 10), -np.ones((40, 1), int)], axis=1)
+    votes = matrix(value)
+    last = votes.column == value.shape[1] - 1
+    for seen in (0, 4):  # nobody; fewer of each group than the rule asks for, all against it
+        keep = ~last | (votes.row % 10 < seen)
+        cut = replace(votes, row=votes.row[keep], column=votes.column[keep], value=votes.value[keep])
+        rule = RULE.model_copy(update={"figure": figure})
+        named = principle("p", str(value.shape[1] - 1))
+        counted = tally(cut, Options(k=4, least=0))
+        assert adopt(charter(named, rule=rule), counted, "d").charter.principle[0].status == "open"
 
 
 def test_the_worst_of_several_statements_decides(counted: Tally) -> None:

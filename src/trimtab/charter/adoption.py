@@ -75,11 +75,12 @@ def _decide(principle: Principle, rule: Rule, rows: Rows, votes: str) -> Princip
 
 
 def _outcome(rule: Rule, row: dict[str, Any]) -> str:
+    if any(g["seen"] < rule.votes for g in row["groups"]):
+        return "open"  # figures of votes that were not cast are the prior's, and many groups' product is below any `least`
     figure = row["figures"][rule.figure]
     if figure["high"] < rule.least:
         return "rejected"
-    enough = all(g["seen"] >= rule.votes for g in row["groups"])
-    return "adopted" if enough and figure["low"] >= rule.least else "open"
+    return "adopted" if figure["low"] >= rule.least else "open"
 
 
 def _dissents(rule: Rule, group: dict[str, Any]) -> bool:

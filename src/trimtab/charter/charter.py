@@ -41,8 +41,8 @@ class GroupVote(BaseModel):
 class Rule(BaseModel):
     """By what a consultation adopts a principle, written down before its votes are counted.
 
-    Each of its statements must have `figure` at `least` or more: adopted when the lower limit of the 95 % interval
-    has it, rejected when the upper limit has not, open otherwise and where a group cast fewer than `votes`. A group
+    Each of its statements must have `figure` at `least` or more: open where a group cast fewer than `votes`, else adopted
+    when the lower limit of the 95 % interval has it, rejected when the upper limit has not, and open otherwise. A group
     of which a share of `dissent` or more disagrees is kept beside the principle. `groups` fixes their number.
     """
 
