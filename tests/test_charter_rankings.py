@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement, permutations, product
+from itertools import pairwise as pairwise_steps
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from trimtab.charter.rankings import accord, borda, copeland, disputed, pairwise, rankings, schulze, winner
+from trimtab.charter.rankings import (
+    Pairwise,
+    accord,
+    borda,
+    copeland,
+    disputed,
+    pairwise,
+    rankings,
+    schulze,
+    winner,
+)
 from trimtab.charter.read_votes import read_votes
 from trimtab.charter.tally import tally
 from trimtab.charter.votes import Statement, Votes
@@ -37,6 +50,39 @@ def test_schulze_by_its_own_example(tmp_path: Path) -> None:
     votes = ballots(tmp_path, *SCHULZE)
     assert order(votes, "schulze") == {"E": 1, "A": 2, "C": 3, "B": 4, "D": 5}
     assert winner(pairwise(votes)) is None
+
+
+def test_schulze_has_two_winners_where_nothing_beats_either(tmp_path: Path) -> None:
+    votes = ballots(tmp_path, "1,B>A>C", "1,A>C>B")  # A beats C; B ties with both
+    assert order(votes, "schulze") == {"A": 1, "B": 1, "C": 3}
+    assert tally(votes).to_json()["first"]["schulze"] == ["A", "B"]
+
+
+def beat_path_winners(margin: Any) -> set[int]:
+    """Return the Schulze winners by trying every path."""
+    every = range(len(margin))
+
+    def strongest(i: int, j: int) -> float:
+        others = [k for k in every if k not in {i, j}]
+        paths = [(i, *p, j) for n in range(len(others) + 1) for p in permutations(others, n)]
+        return max(min(max(0.0, float(margin[a][b])) for a, b in pairwise_steps(p)) for p in paths)
+
+    return {i for i in every if all(strongest(i, j) >= strongest(j, i) for j in every if j != i)}
+
+
+def test_schulze_winners_of_all_small_profiles_with_ties() -> None:
+    orders = {tuple(sorted(set(p)).index(x) for x in p) for p in product(range(3), repeat=3)}
+    assert len(orders) == 13  # the weak orders of three
+    above = {o: np.array([[o[i] < o[j] for j in range(3)] for i in range(3)], float) for o in orders}
+    several = 0
+    for voters in range(1, 5):
+        for profile in combinations_with_replacement(sorted(orders), voters):
+            over = np.sum([above[o] for o in profile], axis=0)
+            score = schulze(Pairwise(over, np.full((3, 3), float(voters))))
+            wanted = beat_path_winners((over - over.T).tolist())
+            assert set(np.flatnonzero(score == score.max())) == wanted, profile
+            several += len(wanted) > 1
+    assert several > 100
 
 
 def test_rules_disagree_and_it_is_told(tmp_path: Path) -> None:

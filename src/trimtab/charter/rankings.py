@@ -115,15 +115,16 @@ def copeland(pairs: Pairwise) -> Floats:
 
 
 def schulze(pairs: Pairwise) -> Floats:
-    """Return how many statements each beats by the strongest path (S,) (Schulze 2011, margins).
+    """Return minus how many statements beat each by the strongest path (S,) (Schulze 2011, margins).
 
-    The strength of a path is its weakest margin; Floyd and Warshall's scheme finds the widest ones.
+    The strength of a path is its weakest margin; Floyd and Warshall's scheme finds the widest ones. The winners are those
+    that nothing beats, at 0: with ties several, of which one may beat fewer than another.
     """
     strength = np.where(pairs.margin > 0, pairs.margin, 0.0)
     for k in range(len(strength)):
         np.maximum(strength, np.minimum(strength[:, k, None], strength[None, k]), out=strength)
     np.fill_diagonal(strength, 0)
-    return np.asarray((strength > strength.T).sum(axis=1), dtype=np.float64)
+    return -np.asarray((strength < strength.T).sum(axis=1), dtype=np.float64)
 
 
 def winner(pairs: Pairwise) -> int | None:
