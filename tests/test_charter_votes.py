@@ -130,6 +130,33 @@ def test_ballots_are_what_their_cells_hold(
     assert (votes.kind, cells(votes)) == (kind, wanted)
 
 
+def test_a_column_of_groups_is_no_statement(tmp_path: Path) -> None:
+    for name in ("group-id", "group"):
+        text = f"participant,{name},0,1\n5,1,1,-1\n7,0,0,1\n"
+        votes = read_votes(written(tmp_path, b=text) / "b.csv")
+        assert [s.id for s in votes.statements] == ["0", "1"]
+        assert votes.given == ("1", "0")
+        assert votes.kind == "opinions"
+        assert any(f"'{name}' is read as people's groups" in n for n in votes.notes)
+
+
+def test_a_matrix_without_counts_gives_a_log_its_groups(tmp_path: Path) -> None:
+    folder = written(tmp_path, votes=LOG, people="participant,group-id,age\n5,1,old\n7,0,young\n")
+    assert read_votes(folder).given == ("0", "1")
+
+
+def test_approvals_that_never_say_no_are_not_all_approved(tmp_path: Path) -> None:
+    votes = read_votes(written(tmp_path, b="a,b,c\nx,,x\n,,x\n") / "b.csv")
+    assert votes.kind == "approval"
+    assert [cells(votes)["1", s] for s in "abc"] == [1, -1, 1]
+    assert [cells(votes)["2", s] for s in "abc"] == [-1, -1, 1]
+    assert votes.notes == ("3 empty cells count as not approved, since no cell says no",)
+    told = read_votes(
+        written(tmp_path, b="a,b\nx,no\n,x\n") / "b.csv"
+    )  # where one says no, empty is not seen
+    assert (("2", "a") in cells(told), told.notes) == (False, ())
+
+
 def test_ballots_weigh_what_they_stand_for(tmp_path: Path) -> None:
     votes = read_votes(written(tmp_path, b="count,ranking\n3,a>b\n2,b>a\n") / "b.csv")
     assert np.array_equal(votes.weights, [3, 2])

@@ -20,16 +20,22 @@ def from_ballots(table: Table) -> Votes:
         return _from_lists(table, table.texts(column), "ranking")
     if column := table.find(known["approved"]):
         return _from_lists(table, table.texts(column), "approval")
-    people, weight = table.find(known["participant"]), table.find(known["count"])
-    columns = by_number(c for c in table.columns if c not in (people, weight))
+    people, weight, group = (table.find(known[name]) for name in ("participant", "count", "group"))
+    columns = by_number(c for c in table.columns if c not in (people, weight, group))
     kind = _kind(table, columns)
     read = {"opinions": _choice, "approval": _approval, "ranking": _place}[kind]
     row, column_, value = matrix_cells(table, columns, read)
     voters = table.texts(people) if people else [str(i + 1) for i in range(table.rows)]
     votes = Votes(
-        kind, tuple(voters), tuple(Statement(c) for c in columns), row, column_, value, weight=_weights(table)
-    )
-    return _unranked_last(votes) if kind == "ranking" else votes
+        kind, tuple(voters), tuple(Statement(c) for c in columns), row, column_, value,
+        tuple(table.texts(group)) if group else (), _weights(table),
+        (f"the column {group[:40]!a} is read as people's groups, not as a statement",) if group else (),
+    )  # fmt: skip
+    if kind == "ranking":
+        return _filled(votes, _LAST, "statements without a place on a ballot count as last there")
+    if kind == "approval" and (votes.value == 1).all():
+        return _filled(votes, -1, "empty cells count as not approved, since no cell says no")
+    return votes
 
 
 def _kind(table: Table, columns: list[str]) -> Kind:
@@ -113,11 +119,14 @@ def _levels(text: str, kind: Kind) -> list[list[str]]:
     return [[n for part in level.split("=") if (n := part.strip())] for level in text.split(">")]
 
 
-def _unranked_last(votes: Votes) -> Votes:
-    """Return the ballots with every statement that a voter did not rank in the last place."""
-    value = np.full(votes.shape, _LAST, dtype=np.int32)
+def _filled(votes: Votes, missing: int, what: str) -> Votes:
+    """Return the ballots with the value `missing` for every statement that a ballot says nothing of; a note says so."""
+    blank = votes.shape[0] * votes.shape[1] - len(votes.value)
+    if not blank:
+        return votes
+    value = np.full(votes.shape, missing, dtype=np.int32)
     value[votes.row, votes.column] = votes.value
     row, column = (a.ravel() for a in np.indices(value.shape))
-    note = f"{int((value == _LAST).sum())} statements without a place on a ballot count as last there"
-    notes = (note,) if (value == _LAST).any() else ()
-    return replace(votes, row=row, column=column, value=value.ravel(), notes=(*votes.notes, *notes))
+    return replace(
+        votes, row=row, column=column, value=value.ravel(), notes=(*votes.notes, f"{blank} {what}")
+    )

@@ -28,6 +28,17 @@ def kind_of(table: Table) -> str:
     return "participants" if table.find(people["participant"]) and counts else ""
 
 
+def is_grouped(table: Table) -> bool:
+    """Return whether a table names participants and their groups."""
+    return all(table.find(names("participants")[c]) for c in ("participant", "group"))
+
+
+def groups_of(table: Table) -> dict[str, str]:
+    """Return participant → group of a table that names both."""
+    people, group = (_named(table, names("participants")[c]) for c in ("participant", "group"))
+    return dict(zip(table.texts(people), table.texts(group), strict=True))
+
+
 def from_log(table: Table) -> Votes:
     """Return the votes of a log, of each participant on each statement the last; raises InputError."""
     known = names("votes")

@@ -6,7 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from trimtab.charter._ballots import from_ballots
-from trimtab.charter._polis import from_log, from_matrix, kind_of, statements, with_statements
+from trimtab.charter._polis import (
+    from_log,
+    from_matrix,
+    groups_of,
+    is_grouped,
+    kind_of,
+    statements,
+    with_statements,
+)
 from trimtab.charter._tables import ENDINGS, Table, column_names, read_table
 from trimtab.charter.votes import Votes
 from trimtab.errors import InputError, Problem
@@ -32,6 +40,10 @@ def read_votes(path: Path) -> Votes:
             found[kind] = file
         else:
             others.append(file)
+    # A matrix of participants without counts (n-votes, …): its groups are what it adds to the log.
+    grouped = [f for f in others if is_grouped(Table(str(f), dict.fromkeys(column_names(f))))]
+    if "votes" in found and "participants" not in found and grouped:
+        found["groups"] = grouped[0]
     if not found and len(others) == 1:
         found[""] = others[0]
     return _votes(path, {kind: read_table(file) for kind, file in found.items()})
@@ -41,7 +53,10 @@ def _votes(path: Path, found: dict[str, Table]) -> Votes:
     if "votes" in found:
         votes = from_log(found["votes"])
         if "participants" in found:
-            votes = _with_given(votes, from_matrix(found["participants"]))
+            matrix = from_matrix(found["participants"])
+            votes = _with_given(votes, dict(zip(matrix.participants, matrix.given, strict=False)))
+        elif "groups" in found:
+            votes = _with_given(votes, groups_of(found["groups"]))
     elif "participants" in found:
         votes = from_matrix(found["participants"])
     elif "" in found and "comments" not in found:
@@ -55,6 +70,5 @@ def _votes(path: Path, found: dict[str, Table]) -> Votes:
     return votes
 
 
-def _with_given(votes: Votes, matrix: Votes) -> Votes:
-    group = dict(zip(matrix.participants, matrix.given, strict=True)) if matrix.given else {}
+def _with_given(votes: Votes, group: dict[str, str]) -> Votes:
     return replace(votes, given=tuple(group.get(p, "") for p in votes.participants) if group else ())
