@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
 
 from trimtab.charter.consensus import consensus, count, coverage, group_aware, representation, representative
 from trimtab.charter.groups import Groups, agreement, opinion_groups, placed, project, stability
@@ -273,6 +276,42 @@ def test_intervals_hold_the_truth_at_their_rate() -> None:
     for name, value in truth.items():
         inside = ((found[name].low <= value) & (value <= found[name].high)).mean()
         assert 0.91 < inside < 0.99, name
+
+
+@pytest.mark.parametrize("most", [4, 20])  # below and above a hundred people
+def test_a_ballot_with_a_count_weighs_as_its_people_in_every_figure(most: int) -> None:
+    rng = np.random.default_rng(3)
+    lean = rng.random(30)[:, None] < 0.5
+    value = np.where(rng.random((30, 8)) < np.where(lean, 0.85, 0.15), 1, -1)
+    people = rng.integers(1, most, 30)
+    weighed = tally(matrix(value, weight=people.astype(float))).to_json()
+    spelled = tally(matrix(np.repeat(value, people, axis=0))).to_json()
+    assert (people.sum() > 100) == (most == 20)
+    assert weighed["participants"] == spelled["participants"] == people.sum()
+    assert weighed["votes"] == spelled["votes"]
+    for key in ("sizes", "unplaced"):
+        assert weighed["groups"][key] == spelled["groups"][key]
+    for key in ("silhouettes", "stability"):
+        assert weighed["groups"][key] == pytest.approx(spelled["groups"][key])
+    for key in ("consensus", "divides", "rankings", "first"):
+        assert json.dumps(weighed[key]) == json.dumps(spelled[key])
+
+
+def test_few_ballots_of_many_people_are_many_people() -> None:
+    votes = matrix([[1, 1, 1], [-1, -1, -1]], weight=np.array([30.0, 10.0]))
+    assert tally(votes).to_json()["groups"]["sizes"] == {"A": 30, "B": 10}
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(-1, 3)), min_size=2, max_size=30))
+def test_agreement_is_that_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    one, other = (Groups(np.array(labels), tuple("abcd")) for labels in zip(*pairs, strict=True))
+    both = [(a, b) for a, b in pairs if a >= 0 <= b]
+    found = agreement(one, other, np.ones(len(pairs)))
+    if both:
+        assert found == pytest.approx(adjusted_rand_score(*zip(*both, strict=True)))
+    else:
+        assert np.isnan(found)
 
 
 def test_ballots_weigh_in_counts_and_coverage() -> None:

@@ -39,10 +39,10 @@ class Groups:
     names: tuple[str, ...]
     silhouettes: dict[int, float] = field(default_factory=dict)
 
-    @property
-    def sizes(self) -> Ints:
-        """Members of each group (G,)."""
-        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.names))
+    def sizes(self, people: Floats) -> Floats:
+        """Return the members of each group (G,), of participants who stand for so many `people` each (P,)."""
+        placed = self.labels >= 0
+        return np.bincount(self.labels[placed], people[placed], minlength=len(self.names)).astype(np.float64)
 
 
 def project(votes: Votes, used: Flags) -> Projection:
@@ -50,15 +50,16 @@ def project(votes: Votes, used: Flags) -> Projection:
 
     A missing vote counts as the statement's mean, so the centred matrix is zero there and stays sparse. A
     participant's point is scaled by sqrt(statements / votes cast), so that few votes do not pull it to the middle;
-    what moderators took out counts as cast by everyone, as in Polis.
+    what moderators took out counts as cast by everyone, as in Polis. A ballot counts as the people it stands for.
     """
     inside = used[votes.column]
-    seen = votes.matrix(where=inside)
-    count = np.asarray(seen.sum(axis=0)).ravel()
-    total = np.asarray(votes.matrix(votes.value, inside).sum(axis=0)).ravel()
+    weight = votes.weights[votes.row]
+    count = np.asarray(votes.matrix(weight, inside).sum(axis=0)).ravel()
+    total = np.asarray(votes.matrix(weight * votes.value, inside).sum(axis=0)).ravel()
     center = np.divide(total, count, out=np.zeros_like(total, dtype=np.float64), where=count > 0)
-    centred = votes.matrix(votes.value - center[votes.column], inside)
-    components = _components(centred)
+    apart = votes.value - center[votes.column]
+    centred = votes.matrix(apart, inside)
+    components = _components(votes.matrix(np.sqrt(weight) * apart, inside))
     cast = np.maximum(1, np.bincount(votes.row[inside], minlength=len(votes.participants)) + (~used).sum())
     scale = np.sqrt(len(votes.statements) / cast)
     return Projection((centred @ components.T) * scale[:, None], components, center)
@@ -90,13 +91,15 @@ def _components(centred: Any) -> Floats:
 def placed(votes: Votes) -> Flags:
     """Return who has votes enough to be placed (P,): 7, or all where there are fewer statements.
 
-    Where fewer than 15 have, those with the most votes join until there are 15.
+    Where fewer than 15 people have, those with the most votes join until there are 15.
     """
     cast = votes.cast()
     enough = cast >= max(1, min(LEAST_VOTES, len(votes.statements)))
-    if (missing := LEAST_PARTICIPANTS - int(enough.sum())) > 0:
+    if (missing := LEAST_PARTICIPANTS - votes.weights[enough].sum()) > 0:
         rest = np.flatnonzero(~enough & (cast > 0))
-        enough[rest[np.argsort(-cast[rest], kind="stable")][:missing]] = True
+        rest = rest[np.argsort(-cast[rest], kind="stable")]
+        people = votes.weights[rest]
+        enough[rest[people.cumsum() - people < missing]] = True
     return np.asarray(enough)
 
 
@@ -112,15 +115,14 @@ def opinion_groups(votes: Votes, used: Flags, *, k: int | None = None) -> Groups
     points = project(votes, used).points
     inside = placed(votes)
     labels = np.full(len(votes.participants), ALONE)
-    if (n := int(inside.sum())) == 0:
+    if (n := int(votes.weights[inside].sum())) == 0:
         return Groups(labels, ())
-    base, centres = _base(points[inside])
-    weights = np.bincount(base, minlength=len(centres)).astype(float)
+    base, centres, weights = _base(points[inside], votes.weights[inside])
     found, fits = _best(centres, weights, [k] if k else range(2, _most(n, centres) + 1))
     if k and found.max() + 1 < k:
         raise ConfigError(_too_many(k, int(found.max()) + 1, n))
     labels[inside] = found[base]
-    return Groups(_by_size(labels), tuple(LETTERS[: found.max() + 1]), fits)
+    return Groups(_by_size(labels, votes.weights), tuple(LETTERS[: found.max() + 1]), fits)
 
 
 def _most(n: int, centres: Floats) -> int:
@@ -135,13 +137,15 @@ def _too_many(k: int, found: int, n: int) -> Problem:
     return Problem("tally.too-many-groups", "number of groups", message, fix)
 
 
-def _base(points: Floats) -> tuple[Ints, Floats]:
-    if len(points) <= BASE:
-        return np.arange(len(points)), points
-    labels = _k_means(points, np.ones(len(points)), BASE)
-    used, labels = np.unique(labels, return_inverse=True)
-    sums = [np.bincount(labels, weights=points[:, d]) for d in range(points.shape[1])]
-    return labels.astype(np.intp), np.stack(sums, axis=1) / np.bincount(labels, minlength=len(used))[:, None]
+def _base(points: Floats, people: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return the base cluster of each point (n,), the clusters' centres (B, 2), and how many people each holds (B,)."""
+    if people.sum() <= BASE:
+        last = people.astype(np.intp).cumsum()
+        return last - 1, np.repeat(points, people.astype(np.intp), axis=0), np.ones(last[-1])
+    used, labels = np.unique(_k_means(points, people, BASE), return_inverse=True)
+    total = np.bincount(labels, weights=people, minlength=len(used)).astype(np.float64)
+    sums = [np.bincount(labels, weights=points[:, d] * people) for d in range(points.shape[1])]
+    return labels.astype(np.intp), np.stack(sums, axis=1) / total[:, None], total
 
 
 def _k_means(points: Floats, weights: Floats, k: int) -> Ints:
@@ -181,15 +185,16 @@ def stability(votes: Votes, used: Flags, groups: Groups) -> float:
     inside = groups.labels >= 0
     if len(groups.names) < 2:
         return float("nan")
-    fitted = KMeans(len(groups.names), n_init=10, random_state=0).fit(project(votes, used).points[inside])
+    points, people = project(votes, used).points[inside], votes.weights[inside]
+    fitted = KMeans(len(groups.names), n_init=10, random_state=0).fit(points, sample_weight=people)
     labels = np.full(len(groups.labels), ALONE)
     labels[inside] = fitted.labels_
-    return agreement(groups, Groups(labels, groups.names))
+    return agreement(groups, Groups(labels, groups.names), votes.weights)
 
 
-def _by_size(labels: Ints) -> Ints:
-    """Return the labels renamed so that 0 is the largest group."""
-    sizes = np.bincount(labels[labels >= 0])
+def _by_size(labels: Ints, people: Floats) -> Ints:
+    """Return the labels renamed so that 0 is the group of most people."""
+    sizes = np.bincount(labels[labels >= 0], weights=people[labels >= 0])
     place = np.empty(len(sizes), dtype=np.intp)
     place[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
     return np.where(labels >= 0, place[labels], ALONE)
@@ -202,13 +207,25 @@ def given_groups(votes: Votes) -> Groups | None:
         return None
     place = {name: i for i, name in enumerate(names)}
     labels = np.array([place.get(g, ALONE) for g in votes.given], dtype=np.intp)
-    order = np.argsort(-np.bincount(labels[labels >= 0]), kind="stable")
-    return Groups(_by_size(labels), tuple(names[i] for i in order))
+    placed = labels >= 0
+    order = np.argsort(-np.bincount(labels[placed], weights=votes.weights[placed]), kind="stable")
+    return Groups(_by_size(labels, votes.weights), tuple(names[i] for i in order))
 
 
-def agreement(one: Groups, other: Groups) -> float:
-    """Return the adjusted Rand index of two groupings, over those whom both place (Hubert and Arabie 1985)."""
-    from sklearn.metrics import adjusted_rand_score
+def agreement(one: Groups, other: Groups, people: Floats | None = None) -> float:
+    """Return the adjusted Rand index of two groupings, over those whom both place (Hubert and Arabie 1985).
 
+    `people` (P,) is how many each stands for, default one; nan where both place nobody.
+    """
     both = (one.labels >= 0) & (other.labels >= 0)
-    return float(adjusted_rand_score(one.labels[both], other.labels[both])) if both.any() else float("nan")
+    if not both.any():
+        return float("nan")
+    cell = one.labels[both] * (other.labels.max() + 1) + other.labels[both]
+    table = np.bincount(cell, weights=None if people is None else people[both]).astype(float)
+    table = np.pad(table, (0, -len(table) % (other.labels.max() + 1))).reshape(-1, other.labels.max() + 1)
+    together, rows, columns, every = (
+        float((n * (n - 1) / 2).sum()) for n in (table, table.sum(axis=1), table.sum(axis=0), table.sum())
+    )
+    by_chance = rows * columns / every if every else 0.0
+    most = (rows + columns) / 2
+    return 1.0 if most == by_chance else (together - by_chance) / (most - by_chance)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trimtab.charter.consensus import Counts, consensus, count, coverage, laplace, representative
-from trimtab.charter.groups import ALONE, Groups, agreement, given_groups, opinion_groups, stability
+from trimtab.charter.groups import Groups, agreement, given_groups, opinion_groups, stability
 from trimtab.charter.rankings import Ranking, accord, disputed, rankings, tops, winner
 from trimtab.charter.votes import moderated_in
 from trimtab.errors import ConfigError, InputError, Problem
@@ -54,12 +54,12 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         """Return the tally as JSON values: counts, figures of each statement, groups and rankings."""
-        people, total = self.votes.shape
+        total, people = len(self.votes.statements), self.votes.weights
         return {
             "kind": self.votes.kind,
-            "participants": people,
+            "participants": int(people.sum()),
             "statements": total,
-            "votes": int(self.votes.row.size),
+            "votes": int(people[self.votes.row].sum()),
             "left_out": total - len(self.statements),
             "notes": list(self.votes.notes),
             "groups": self._groups(),
@@ -72,10 +72,11 @@ class Tally:
     def _groups(self) -> dict[str, Any]:
         if self.groups is None:
             return {"not_run": "rankings do not say what is agreed to"}
-        sizes = dict(zip(self.groups.names, map(int, self.groups.sizes), strict=True))
+        people = self.votes.weights
+        sizes = self.groups.sizes(people)
         return {
-            "sizes": sizes,
-            "unplaced": int((self.groups.labels == ALONE).sum()),
+            "sizes": dict(zip(self.groups.names, map(int, sizes), strict=True)),
+            "unplaced": int(people.sum() - sizes.sum()),
             "silhouettes": self.silhouettes,
             "given_agreement": self.given_agreement,
             "stability": self.stable,
@@ -182,7 +183,7 @@ def tally(votes: Votes, options: Options = Options()) -> Tally:
     """Count votes; raises InputError where nothing is left to count, ConfigError for groups that are not given."""
     used = moderated_in(votes.statements, strict=options.strict)
     used &= np.array([not s.meta for s in votes.statements], dtype=bool)
-    seen = np.bincount(votes.column, minlength=len(votes.statements))
+    seen = np.bincount(votes.column, votes.weights[votes.row], minlength=len(votes.statements))
     kept = used & (seen >= options.least)
     if not kept.any():
         message = "no statement is left: all are taken out by moderation or have too few votes"
@@ -195,7 +196,7 @@ def tally(votes: Votes, options: Options = Options()) -> Tally:
     return Tally(
         votes, kept, groups, counts, consensus(counts.agreed, counts.seen),
         consensus(counts.disagreed, counts.seen), found, winner(pairs), groups.silhouettes,
-        agreement(groups, given) if given and options.groups == "own" else None,
+        agreement(groups, given, votes.weights) if given and options.groups == "own" else None,
         stability(votes, used, groups) if options.groups == "own" else None,
     )  # fmt: skip
 
