@@ -6,8 +6,10 @@ import json
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from trimtab.charter.charter import read_charter
@@ -22,6 +24,7 @@ from trimtab.probes.adherence import (
 )
 from trimtab.run.adherence import judged_cases
 from trimtab.statistics.estimate import Estimate
+from trimtab.statistics.judges import sensitivity_specificity
 
 if TYPE_CHECKING:
     from tests.conftest import Command
@@ -121,6 +124,31 @@ def test_a_broken_reply_keeps_nothing_and_is_not_judged() -> None:
     assert not any(a.startswith("no no") for a in asked)
     assert found["adherence"].value == pytest.approx(101 / 151)
     assert found["adherence"].n == 151
+
+
+def simulated(rng: np.random.Generator, broken: float, keeps: float, right: float) -> bool:
+    """Return whether the interval of 60 replies, some broken, judged with errors measured on 300, holds the truth."""
+    facts = np.repeat([1.0, 0.0], 150)
+    calls = np.where(rng.random(300) < right, facts, 1 - facts)
+    errors = sensitivity_specificity(facts, calls, [str(i) for i in range(300)])
+    is_broken, kept = rng.random(60) < broken, rng.random(60) < keeps
+    called = np.where(rng.random(60) < right, kept, ~kept) & ~is_broken
+    labels = np.where(is_broken, "broken", np.where(called, "keeps", "breaks"))
+    rows: Any = [
+        SimpleNamespace(value=float(c), raw={"label": label}, cluster=str(i), item=str(i), attempt=0)
+        for i, (c, label) in enumerate(zip(called, labels, strict=True))
+    ]
+    found = {
+        e.name: e for e in adherence_figures(rows, Judging(Says("judge", truth), CHARTER, errors, 0, 300))
+    }
+    return bool(found["adherence"].low <= (1 - broken) * keeps <= found["adherence"].high)
+
+
+@pytest.mark.parametrize("broken", [0.1, 0.4])
+def test_the_interval_holds_the_truth_whatever_share_is_broken(broken: float) -> None:
+    rng = np.random.default_rng(1)
+    held = [simulated(rng, broken, keeps, right=0.97) for keeps in (0.8, 0.95) for _ in range(500)]
+    assert np.mean(held) >= 0.93
 
 
 def test_a_reply_cannot_break_out_of_its_place() -> None:

@@ -15,7 +15,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.findings import benjamini_hochberg
-from trimtab.statistics.intervals import mean, rate, ratio, upper_bound, wilson, wilson_cases
+from trimtab.statistics.intervals import mean, product, rate, ratio, upper_bound, wilson, wilson_cases
 from trimtab.statistics.judges import rogan_gladen, sensitivity_specificity
 from trimtab.statistics.paired import (
     abs_gap_change,
@@ -328,6 +328,17 @@ def test_the_number_of_cases_is_read_back_from_wilson(successes: int, extra: int
     n = successes + extra
     estimate = rate([1] * successes + [0] * extra, own(n), name="r")
     assert wilson_cases(estimate) == pytest.approx(n)
+
+
+def test_the_limits_of_a_product_by_hand() -> None:
+    one, other = Estimate("a", 0.8, 0.7, 0.9, 50, 50, note="n"), Estimate("b", 0.5, 0.4, 0.7, 60, 20)
+    found = product(one, other, name="p")
+    half = ((0.5 * 0.1) ** 2 + (0.8 * 0.1) ** 2) ** 0.5, ((0.5 * 0.1) ** 2 + (0.8 * 0.2) ** 2) ** 0.5
+    assert (found.value, found.low, found.high) == pytest.approx((0.4, 0.4 - half[0], 0.4 + half[1]))
+    assert (found.n, found.clusters, found.note) == (60, 20, "n")
+    certain = Estimate("b", 1.0, 1.0, 1.0, 60, 60)
+    same = product(one, certain, name="p")
+    assert (same.value, same.low, same.high) == pytest.approx((0.8, 0.7, 0.9))
 
 
 @settings(max_examples=100, deadline=None)

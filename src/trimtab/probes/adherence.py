@@ -18,7 +18,7 @@ from trimtab.models.protocol import Answer, Model, Progress, user
 from trimtab.probes.judge import is_broken
 from trimtab.probes.outcome import Outcome, answered, rate_of, with_value
 from trimtab.statistics.estimate import Estimate
-from trimtab.statistics.intervals import rate
+from trimtab.statistics.intervals import product, rate
 from trimtab.statistics.judges import rogan_gladen, sensitivity_specificity
 from trimtab.suites.case import PreferenceCase
 
@@ -128,7 +128,6 @@ def adherence_figures(outcomes: Sequence[Outcome], judging: Judging) -> list[Est
     found = rogan_gladen(rate(hits, [o.cluster for o in judged], name="adherence"), *judging.errors)
     if not found.estimate:
         return [*errors, replace(plain, note=found.note)]
-    share = len(judged) / len(counted)  # the others are broken: known to keep nothing
-    e = found.estimate
-    value, low, high = (share * x for x in (e.value, e.low, e.high))
-    return [*errors, plain, replace(e, value=value, low=low, high=high, n=len(counted))]
+    # The others are broken, and known to keep nothing; how many they are is as much an estimate.
+    whole = rate_of(counted, "judged", lambda o: o.raw["label"] != "broken")
+    return [*errors, plain, product(found.estimate, whole, name="adherence")]

@@ -76,6 +76,21 @@ def wilson_cases(estimate: Estimate, confidence: float = 0.95) -> float:
     return (-b + math.sqrt(max(0.0, b * b - 4 * half**2 * c))) / (2 * half**2)
 
 
+def product(one: Estimate, other: Estimate, *, name: str) -> Estimate:
+    """Return the product of two independent shares, with limits made of theirs.
+
+    The variance of each estimate is recovered from its distance to its own limit, and those of a b are a b ∓
+    sqrt(b² (a - limit)² + a² (b - limit)²), kept within the products of the limits (MOVER: Zou and Donner 2008; Donner
+    and Zou 2012). `n` and `clusters` are those of `other`, the note is that of `one`.
+    """
+    a, b = one.value, other.value
+    value = a * b
+    low = value - math.hypot(b * (a - one.low), a * (b - other.low))
+    high = value + math.hypot(b * (one.high - a), a * (other.high - b))
+    limits = min(value, max(low, one.low * other.low)), max(value, min(high, one.high * other.high))
+    return Estimate(name, value, *limits, other.n, other.clusters, note=one.note)
+
+
 def mean(
     values: ArrayLike, clusters: Sequence[str], *, name: str, unit: str = "share", confidence: float = 0.95
 ) -> Estimate:
