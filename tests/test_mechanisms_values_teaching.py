@@ -11,6 +11,8 @@ import pytest
 
 from tests.test_mechanisms_values import OPPOSITE, Torn, make
 from trimtab.charter.charter import Charter, Example, Principle, read_charter
+from trimtab.charter.write_charter import write_charter
+from trimtab.errors import ConfigError
 from trimtab.mechanisms.values.cases import examples
 from trimtab.mechanisms.values.hygiene import Check, hygiene
 from trimtab.mechanisms.values.plan import planned, round_robin, take
@@ -21,6 +23,7 @@ from trimtab.mechanisms.writer import Writer
 from trimtab.models.protocol import Answer, Likelihood, Messages, Question
 from trimtab.records.read import one_kind, read_records
 from trimtab.records.record import Record, conversation
+from trimtab.run.adherence import charter_suites, judged_cases
 from trimtab.suites.seeds import AUTHOR
 
 if TYPE_CHECKING:
@@ -246,3 +249,44 @@ def test_each_kind_goes_into_a_file_of_its_own(command: Command, tiny_folder: Pa
     assert "shortcut_words: AUC of a bag of words" in out
     assert "value_gap: " in out
     assert "pulls: " in out
+
+
+# ---- what a charter does not hold
+
+
+def marked(*statuses: str) -> Charter:
+    """Return the built-in charter with the first principles of these statuses."""
+    known = read_charter()
+    changed = [p.model_copy(update={"status": s}) for p, s in zip(known.principle, statuses, strict=False)]
+    return known.model_copy(update={"principle": (*changed, *known.principle[len(changed) :])})
+
+
+def test_rejected_and_retired_principles_are_neither_taught_nor_asked_about() -> None:
+    charter = marked("rejected", "retired", "draft", "open")
+    out = [p.id for p in charter.principle[:2]]
+    kept = {p.id for p in charter.principle[2:]}
+    writer = Writer(Torn(), None, seed=5)
+    pairs = make_values(writer, charter, authored=24, contrast=24)
+    taught = make_teaching(writer, charter, documents=24, demonstrations=24)
+    assert {r.cell for r in pairs.records} == {r.cell for r in taught.records} == kept
+    assert (pairs + taught).left_out == {out[0]: "rejected", out[1]: "retired"}
+    assert not any(name in what for what in (pairs + taught).missing for name in out)
+    for suite in charter_suites(charter):
+        groups = {getattr(c, "group", None) for c in suite.cases}
+        assert groups == kept, suite.name
+    assert {c.group for c in judged_cases(charter, "tune")} == kept
+    with pytest.raises(ConfigError, match=r"charter\.none-held"):
+        make_values(writer, marked(*["retired"] * len(charter.principle)), authored=24, contrast=0)
+
+
+def test_the_commands_say_what_was_left_out(command: Command, tiny_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    write_charter(marked("rejected"), path)
+    out = read_charter().principle[0].id
+    base = ("-m", f"dir/{tiny_folder}", "--charter", path)
+    made = command("reinforce", *base, "-o", tmp_path / "v.jsonl", "--authored", 12, "--contrast", 0)
+    assert made.code == 0, made.err
+    assert f"not taught: {out}, which the charter has rejected" in made.out
+    asked = command("probe", *base, "--limit", 1)
+    assert asked.code == 0, asked.err
+    assert f"not measured: {out}, which the charter has rejected" in asked.err

@@ -174,7 +174,7 @@ def test_a_charter_that_was_voted_on_holds_what_groups_voted() -> None:
     assert held["voted"].tolist() == pytest.approx([(0.9 + 0.25) / 2, (0.1 + 0.25) / 2, 0.25])
     assert held["plain"].tolist() == [1, 0, 0]
     assert {c.group for c in stance_cases(charter)} == {"voted", "plain"}
-    assert without_pairs(charter) == ["voted", "plain", "gone"]
+    assert without_pairs(charter) == ["voted", "plain"]
     assert [s.name for s in charter_suites(charter)] == ["stance"]
 
 

@@ -13,6 +13,7 @@ from trimtab.errors import ConfigError, Problem
 from trimtab.records.record import digest, not_blank
 from trimtab.records.toml import parse_toml
 
+NOT_HELD = ("rejected", "retired")
 Text = Annotated[str, AfterValidator(not_blank)]
 
 
@@ -145,6 +146,23 @@ def _problem(place: str, keys: Sequence[int | str], message: str) -> Problem:
     where = f"{place}, {ascii(where)[1:-1]}" if where else place
     message = message.removeprefix("Value error, ")
     return Problem("charter.invalid", where, message, "See the default charter for the keys and their form")
+
+
+def held(charter: Charter) -> tuple[Principle, ...]:
+    """Return the principles that a charter stands by, which are taught and asked about: all but rejected and retired ones.
+
+    Raises ConfigError where it stands by none.
+    """
+    if found := tuple(p for p in charter.principle if p.status not in NOT_HELD):
+        return found
+    message = "holds no principle that is not rejected or retired"
+    fix = "Name a charter with at least one other, or change the status of one."
+    raise ConfigError(Problem("charter.none-held", charter.name, message, fix))
+
+
+def left_out(charter: Charter) -> dict[str, str]:
+    """Return principle → status of those that `held` leaves out."""
+    return {p.id: str(p.status) for p in charter.principle if p.status in NOT_HELD}
 
 
 def missing(charter: Charter) -> list[str]:

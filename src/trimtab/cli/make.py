@@ -159,6 +159,8 @@ def _write(made: Made, output: Path, mechanism: str) -> None:
         tell(f"{n:6} dropped: {reason}")
     for what, n in made.missing.items():
         tell(f"{n:6} short of the plan: {what}")
+    for principle, status in made.left_out.items():
+        tell(f"{'':6} not taught: {principle}, which the charter has {status}")
     if not made.records:
         fix = "Ask for more, or use another generator with --model."
         raise ModelError(Problem("make.nothing", str(output), "not written: no record was kept", fix))

@@ -119,10 +119,13 @@ def _read(paths: list[Path], limit: int | None, charter: str | None) -> list[Sui
 
 
 def _of_charter(name: str, limit: int | None) -> list[Suite]:
+    from trimtab.charter.charter import left_out
     from trimtab.cli.output import say
     from trimtab.run.adherence import charter_suites, named_charter, without_pairs
 
     charter = named_charter(name)
+    for principle, status in left_out(charter).items():
+        say(f"not measured: {principle}, which the charter has {status}")
     if missing := without_pairs(charter):
         say(f"only the stance is measured on principles without held-out pairs: {', '.join(missing)}")
     return charter_suites(charter, limit)

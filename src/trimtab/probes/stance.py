@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trimtab.charter.charter import Charter, Principle
+from trimtab.charter.charter import Charter, Principle, held
 from trimtab.probes.outcome import Outcome, with_value
 from trimtab.statistics.divergence import jensen_shannon
 from trimtab.statistics.estimate import Estimate
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from trimtab.statistics._clustered import Floats
 
 OPTIONS = ("agree", "disagree", "unsure")
-NOT_HELD = ("rejected", "retired")  # principles on which a charter takes no stance
 
 Stances = Mapping[str, "Floats"]  # principle → shares of OPTIONS, shape (3,)
 
@@ -42,7 +41,7 @@ def stances(outcomes: Sequence[Outcome]) -> Stances:
 
 def charter_stances(charter: Charter) -> Stances:
     """Return what a charter holds: how people voted where it was voted on, each opinion group counting alike; else it agrees."""
-    return {p.id: _held(p) for p in charter.principle if p.status not in NOT_HELD}
+    return {p.id: _held(p) for p in held(charter)}
 
 
 def _held(principle: Principle) -> Floats:

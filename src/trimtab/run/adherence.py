@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from trimtab.charter.charter import Charter, read_charter
+from trimtab.charter.charter import Charter, held, read_charter
 from trimtab.mechanisms.values.cases import phrased_cases, preference_cases
 from trimtab.mechanisms.values.questions import better_cases, good_cases, stance_cases
 from trimtab.models.local import LocalModel
@@ -33,7 +33,7 @@ def charter_suites(charter: Charter, limit: int | None = None) -> list[Suite]:
     Preferences, and choices made of them, are there for the principles that this project has held-out pairs on; the stance
     is asked on every principle.
     """
-    known = {p.id for p in charter.principle}
+    known = {p.id for p in held(charter)}
     pairs = [c for c in preference_cases("test") if c.group in known]
     suites: dict[str, tuple[str, Sequence[ChoiceCase | PreferenceCase]]] = {
         "preference_phrasings": ("preference", [c for c in phrased_cases() if c.group in known]),
@@ -52,7 +52,7 @@ def _some(cases: Sequence[ChoiceCase | PreferenceCase], limit: int | None) -> li
 
 def judged_cases(charter: Charter, split: Split, limit: int | None = None) -> list[PreferenceCase]:
     """Return the pairs of a split on a charter's principles: `tune` to measure a judge on, `test` to ask a system."""
-    known = {p.id for p in charter.principle}
+    known = {p.id for p in held(charter)}
     cases = [c for c in preference_cases(split) if c.group in known]
     return cases if limit is None else spread(cases, limit)
 
@@ -60,7 +60,7 @@ def judged_cases(charter: Charter, split: Split, limit: int | None = None) -> li
 def without_pairs(charter: Charter) -> list[str]:
     """Return the principles on which there is no held-out pair."""
     measured = {c.group for c in preference_cases("test")}
-    return [p.id for p in charter.principle if p.id not in measured]
+    return [p.id for p in held(charter) if p.id not in measured]
 
 
 def stance_figures(

@@ -113,7 +113,7 @@ def records(loop: Loop, stage: Stage) -> dict[str, Any]:
     for mechanism in loop.config.mechanisms:
         made = makers[mechanism]()
         stage.write_records(made.records, mechanism)
-        about = {"dropped": dict(made.dropped), "missing": dict(made.missing)}
+        about = {"dropped": dict(made.dropped), "missing": dict(made.missing), "left_out": made.left_out}
         results[mechanism] = {"made": len(made.records), **about}
     return results
 

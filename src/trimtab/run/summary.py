@@ -57,6 +57,7 @@ def summarise(run: RunDirectory, config: RunConfig, *, command: str) -> dict[str
         "records": [row for m in config.mechanisms for row in _cells(m, run.stage("screen").records(m))],
         "dropped": _dropped(run),
         "missing": _missing(run),
+        "left_out": _left_out(run),
         "hygiene": ((run.stage("screen").done or {}).get("values") or {}).get("hygiene", []),
         "anchor": train.get("adversarial", {}).get("anchor"),
         "guard": train.get("guard") or None,
@@ -180,3 +181,9 @@ def _missing(run: RunDirectory) -> list[dict[str, Any]]:
         for what, n in done.get("missing", {}).items()
     ]
     return [{"mechanism": m, "what": what, "count": n} for m, what, n in found]
+
+
+def _left_out(run: RunDirectory) -> dict[str, str]:
+    """Return principle → status of those that the charter does not hold, and that were not taught."""
+    made = (run.stage("records").done or {}).get("values")
+    return dict(made.get("left_out", {})) if isinstance(made, dict) else {}

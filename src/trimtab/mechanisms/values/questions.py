@@ -8,9 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from trimtab.charter.charter import Charter
+from trimtab.charter.charter import Charter, held
 from trimtab.models.protocol import user
-from trimtab.probes.stance import NOT_HELD
 from trimtab.suites.case import ChoiceCase, PreferenceCase
 
 
@@ -61,8 +60,7 @@ def _case(  # noqa: PLR0917
 
 def stance_cases(charter: Charter, wordings: int | None = None) -> list[ChoiceCase]:
     """Return for each principle that is held its question, in every wording or the first ones, with the options in every rotation."""
-    held = [p for p in charter.principle if p.status not in NOT_HELD]
-    return [case for p in held for case in _stance(p.id, p.statement, wordings)]
+    return [case for p in held(charter) for case in _stance(p.id, p.statement, wordings)]
 
 
 def _stance(principle: str, statement: str, wordings: int | None) -> Iterator[ChoiceCase]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from trimtab.charter.charter import Charter, Principle
+from trimtab.charter.charter import Charter, Principle, held, left_out
 from trimtab.mechanisms.made import Made
 from trimtab.mechanisms.values.cases import examples
 from trimtab.mechanisms.values.plan import Row, planned, round_robin, shortfall, take
@@ -30,14 +30,16 @@ def make_values(
 ) -> Made:
     """Make preference records, as many for each principle: `authored` from examples, and `contrast` by contrast.
 
-    Prompts that gave no pair are replaced by others for up to `rounds` rounds. What a principle is short of is `missing`.
+    Prompts that gave no pair are replaced by others for up to `rounds` rounds. What a principle is short of is `missing`;
+    rejected and retired principles are `left_out`. Raises ConfigError for a charter of no others.
     """
-    known = {p.id: p for p in charter.principle}
+    known = {p.id: p for p in held(charter)}
     rows = [r for r in examples() if r["split"] == "learn" and r["principle"] in known]
     ranked = round_robin(rows)
     plan = planned(authored, list(known), ranked)
     records = [_authored(row, charter, writer, time) for row in take(ranked, plan)]
-    made = Made(records, missing=shortfall("authored pairs", plan, Counter(r.cell for r in records)))
+    short = shortfall("authored pairs", plan, Counter(r.cell for r in records))
+    made = Made(records, missing=short, left_out=left_out(charter))
     return made + _contrast(writer, charter, rows[::-1], contrast, rounds, time)
 
 
@@ -45,7 +47,7 @@ def _contrast(  # noqa: PLR0917
     writer: Writer, charter: Charter, rows: list[Row], number: int, rounds: int, time: str
 ) -> Made:
     """Make pairs by contrast, in rounds: each asks other prompts of the principles that are short of their number."""
-    known = {p.id: p for p in charter.principle}
+    known = {p.id: p for p in held(charter)}
     plan = planned(number, list(known), round_robin(rows))
     rows = [*rows, *_own_prompts(writer, charter, rows, plan, rounds)]
     made, left = Made(), dict(plan)
@@ -66,7 +68,7 @@ def _own_prompts(
     writer: Writer, charter: Charter, rows: list[Row], plan: Mapping[str, int], rounds: int
 ) -> list[Row]:
     """Let the generator write prompts on principles that no authored prompt is about, as many as may be asked."""
-    bare = [p for p in charter.principle if plan[p.id] and p.id not in {r["principle"] for r in rows}]
+    bare = [p for p in held(charter) if plan[p.id] and p.id not in {r["principle"] for r in rows}]
     asked = [(p, _ask(p)) for p in bare for _ in range(plan[p.id] * rounds)]
     if not asked:
         return []

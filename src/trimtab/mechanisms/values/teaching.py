@@ -14,7 +14,7 @@ from importlib.resources import files
 from string import Formatter
 from typing import Any
 
-from trimtab.charter.charter import Charter, Principle, read_charter
+from trimtab.charter.charter import Charter, Principle, held, left_out, read_charter
 from trimtab.mechanisms.made import Made
 from trimtab.mechanisms.values.cases import examples
 from trimtab.mechanisms.values.plan import planned, round_robin, shortfall, take
@@ -34,21 +34,25 @@ def texts() -> dict[str, Any]:
 def make_teaching(
     writer: Writer, charter: Charter, *, documents: int, demonstrations: int, time: str = ""
 ) -> Made:
-    """Make up to `documents` and `demonstrations`, as many for each principle; what is short of that is stated."""
+    """Make up to `documents` and `demonstrations`, as many for each principle; what is short of that is stated.
+
+    Rejected and retired principles are `left_out`. Raises ConfigError for a charter of no others.
+    """
     about = Lineage(
         generator=AUTHOR, seed=str(writer.seed), depth=1, charter=charter.digest, time=time
     )  # fmt: skip
-    return _documents(charter, documents, about) + _demonstrations(charter, demonstrations, about)
+    made = _documents(charter, documents, about) + _demonstrations(charter, demonstrations, about)
+    return made + Made(left_out=left_out(charter))
 
 
 def _documents(charter: Charter, number: int, about: Lineage) -> Made:
     rows = [
         {"principle": p.id, "text": text, "template": template}
-        for p in charter.principle
+        for p in held(charter)
         for template, text in _written(p)
     ]
     ranked = round_robin(rows)
-    plan = planned(number, [p.id for p in charter.principle], ranked)
+    plan = planned(number, [p.id for p in held(charter)], ranked)
     # A charter of one's own is in people's words, around which a model wrote the form.
     source: Source = "synthetic" if charter.digest == read_charter().digest else "mixed"
     records = [_document(row, source, about) for row in take(ranked, plan)]
@@ -82,7 +86,7 @@ def _document(row: dict[str, Any], source: Source, about: Lineage) -> Record:
 
 
 def _demonstrations(charter: Charter, number: int, about: Lineage) -> Made:
-    known = {p.id: p for p in charter.principle}
+    known = {p.id: p for p in held(charter)}
     rows = [r for r in examples() if r["split"] == "learn" and r["principle"] in known]
     ranked = round_robin(rows)
     plan = planned(number, list(known), ranked)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trimtab.charter.charter import Charter, Principle
+from trimtab.charter.charter import Charter, Principle, held
 from trimtab.mechanisms.values.hygiene import Check, Status
 from trimtab.mechanisms.values.records import LEAST_GAP, instructed, value_gaps
 from trimtab.models.protocol import Answer, Model, Question, user
@@ -52,7 +52,7 @@ PULLS = "pairs of principles of which one is against the wanted replies of the o
 
 def _sampled(charter: Charter, records: Sequence[Record], each: int) -> list[_Pair]:
     found: list[_Pair] = []
-    for p in charter.principle:
+    for p in held(charter):
         rows = [r for r in records if r.cell == p.id and r.chosen and r.rejected and len(r.chosen) == 2]
         for r in rows[:each]:
             chosen, rejected = r.chosen or (), r.rejected or ()
@@ -78,11 +78,11 @@ def _pulls(model: Model, charter: Charter, pairs: Sequence[_Pair]) -> Check:
     A pull is against when that falls: Student's t over the pairs of a principle, one-sided, false discoveries held at 5 %.
     """
     shifts = _shifts(model, charter, pairs)
-    places = {p.id: [i for i, x in enumerate(pairs) if x.principle.id == p.id] for p in charter.principle}
+    places = {p.id: [i for i, x in enumerate(pairs) if x.principle.id == p.id] for p in held(charter)}
     tested = [
         (p.id, q.id, shifts[places[p.id], j])
-        for p in charter.principle
-        for j, q in enumerate(charter.principle)
+        for p in held(charter)
+        for j, q in enumerate(held(charter))
         if p.id != q.id and len(places[p.id]) >= LEAST
     ]
     limit = f"any, false discoveries held at {FALSE_FINDINGS:.0%}"
@@ -100,7 +100,7 @@ def _pulls(model: Model, charter: Charter, pairs: Sequence[_Pair]) -> Check:
 
 def _shifts(model: Model, charter: Charter, pairs: Sequence[_Pair]) -> Floats:
     """Return by how much each principle's order raises the wanted reply over the other, shape (pairs, principles)."""
-    orders = [None, *charter.principle]
+    orders = [None, *held(charter)]
     questions = [
         Question(reply, instructed(order, p.prompt, keep=True) if order else user(p.prompt))
         for p in pairs
