@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.test_charter_consensus import camps, matrix
 from tests.test_cli_charter import export
 from trimtab.charter.adoption import adopt, votes_digest
-from trimtab.charter.charter import Charter, Principle, Rule, missing, read_charter
+from trimtab.charter.charter import Charter, Principle, Rule, missing, read_charter, unsaid
 from trimtab.charter.compare_charters import changes, unversioned
 from trimtab.charter.read_votes import read_votes
 from trimtab.charter.tally import Options, Tally, tally
@@ -158,6 +158,26 @@ def test_what_readers_would_miss() -> None:
     assert any("no [rule]" in line for line in told)
 
 
+def test_framing_status_and_version_are_shown_and_their_lack_is_noted(
+    command: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.toml"
+    about = {"framing": "avoid", "status": "open", "version": "3"}
+    write_charter(charter(principle("a").model_copy(update=about), principle("b")), path)
+    shown = command("charter", "show", path).out
+    assert "a (open, version 3, asks to avoid): S." in shown
+    assert "b: S." in shown
+    code, out, _ = command("charter", "validate", path)
+    assert code == 0
+    for key in about:
+        assert f"note: no {key} in b\n" in out
+
+
+def test_a_key_that_no_principle_has_is_one_note() -> None:
+    plain = charter(*(principle(i) for i in "abc"))
+    assert unsaid(plain) == [f"no {k} in any of the 3 principles" for k in ("framing", "status", "version")]
+
+
 def test_the_digest_of_votes_is_of_all_files(tmp_path: Path) -> None:
     folder = export(tmp_path)
     before = votes_digest(folder)
@@ -178,7 +198,7 @@ def test_from_votes_to_an_adopted_charter(command: Command, tmp_path: Path) -> N
     draft.write_text(draft.read_text().replace("dissent = 0.25", "dissent = 0.25\ngroups = 2"))
     code, out, _ = command("charter", "adopt", draft, votes, "-o", adopted)
     assert code == 0
-    assert "s-2 (adopted)" in out
+    assert "s-2 (adopted, version 1)" in out
     assert read_charter(adopted).principle[0].status == "adopted"
     code, out, _ = command("charter", "show", adopted)
     assert code == 0

@@ -65,6 +65,7 @@ def summary(text: str = "plain", **more: Any) -> dict[str, Any]:
             {"mechanism": "bias", "cell": text, "count": 3, "share": 1.0, "samples": [{"id": "i", "text": text}]}
         ],
         "dropped": [{"stage": "screen", "reason": text, "count": 2}],
+        "left_out": {text: "rejected"},
         "anchor": {"share": 0.1, "source": text}, "guard": None, "judge": None,
         "costs": [{"stage": "before", "seconds": 61.0}, {"stage": text, "seconds": None}],
         "limits": [text], "next": text, "report": text,
@@ -155,6 +156,11 @@ def test_the_page_says_the_verdict_and_whether_it_is_evidence(tmp_path: Path, ou
     page = write_report(made, tmp_path / "r.html").read_text(encoding="utf-8")
     assert f'<span class="badge {outcome}">{outcome}</span>' in page
     assert "Not evidential" in page
+
+
+def test_principles_that_were_not_taught_are_named(tmp_path: Path) -> None:
+    page = write_report(summary(left_out={"respect": "rejected"}), tmp_path / "report.html").read_text()
+    assert "the charter does not hold them: respect (rejected)." in page
 
 
 def test_the_guard_is_told(tmp_path: Path) -> None:

@@ -181,3 +181,17 @@ def missing(charter: Charter) -> list[str]:
     if charter.rule is None and any(p.voted_on for p in charter.principle):
         found.append("principles were voted on, and no [rule] says what adopts them")
     return found
+
+
+def unsaid(charter: Charter) -> list[str]:
+    """Return which principles do not say their framing, status or version, a line for each of these optional keys."""
+    total = len(charter.principle)
+    bare = {
+        k: [p.id for p in charter.principle if getattr(p, k) is None]
+        for k in ("framing", "status", "version")
+    }
+    return [
+        f"no {key} in " + (f"{', '.join(ids)}" if len(ids) < total else f"any of the {total} principles")
+        for key, ids in bare.items()
+        if ids
+    ]

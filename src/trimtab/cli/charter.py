@@ -138,7 +138,13 @@ def show(
 
 def _principle(p: Principle) -> Iterator[str]:
     yield ""
-    yield f"{p.id}{f' ({p.status})' if p.status else ''}: {p.statement}"
+    about = [
+        p.status or "",
+        f"version {p.version}" if p.version else "",
+        f"asks to {p.framing}" if p.framing else "",
+    ]
+    told = ", ".join(a for a in about if a)
+    yield f"{p.id}{f' ({told})' if told else ''}: {p.statement}"
     yield f"  why: {p.rationale}"
     yield from (f"  - {line}" for line in p.specifics)
     for e in p.examples:
@@ -163,12 +169,12 @@ def validate(path: Path = typer.Argument(help="A charter.")) -> None:
 
     Exit code: 0 usable, 2 not.
     """
-    from trimtab.charter.charter import missing, read_charter
+    from trimtab.charter.charter import missing, read_charter, unsaid
     from trimtab.cli.output import say, tell
 
     found = read_charter(path)
     tell(f"{len(found.principle)} principles, version {found.version}, digest {found.digest}")
-    for line in missing(found):
+    for line in (*missing(found), *unsaid(found)):
         tell(f"note: {line}")
     say(f"next: trimtab charter show {path}, or trimtab reinforce --charter {path} -o values.parquet")
 
