@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -24,6 +24,7 @@ from trimtab.probes.replies import (
 )
 from trimtab.records.read import read_records
 from trimtab.records.write import read_jsonl
+from trimtab.run.drift import Drift, DriftConfig
 
 if TYPE_CHECKING:
     from tests.conftest import Command, Ended
@@ -89,7 +90,10 @@ def test_what_is_learned_is_what_the_generation_before_wrote(finished: Path) -> 
 def test_the_report_has_levels_changes_and_alarms(finished: Path) -> None:
     events = [json.loads(line) for line in (finished / "stdout").read_text().splitlines()]
     kinds = {e["event"] for e in events}
-    assert kinds == {"level", "change", "stance", "alarm", "drift"}
+    assert kinds == {"level", "change", "stance", "data", "alarm", "drift"}
+    data = [(e["arm"], e["drawn"], e["seen_before"]) for e in events if e["event"] == "data"]
+    drawn = {"control": 4, "uncontrolled": 0, "mixed": 2, "reinforced": 2}
+    assert data == [(arm, n, 0) for arm, n in drawn.items() for _ in (1, 2)]
     stance = {(e["arm"], e["generation"], e["name"]): e["value"] for e in events if e["event"] == "stance"}
     assert set(stance) == {
         *(("start", 0, n) for n in ("stance_from_charter",)),
@@ -150,10 +154,29 @@ def test_a_finished_generation_is_not_done_again(
 
 
 def test_accumulated_data_holds_all_generations(command: Command, tiny_folder: Path, tmp_path: Path) -> None:
-    assert again(command, tiny_folder, tmp_path, "--real-share", 0, "--accumulate").code == 0
-    (folder,) = tmp_path.iterdir()
+    real, runs = tmp_path / "real.jsonl", tmp_path / "runs"
+    rows = ({"prompt": f"What is {i}?", "completion": f"A number, {i}."} for i in range(6))
+    real.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    ended = again(command, tiny_folder, runs, "--real-share", 0, "--accumulate", "--real", real)
+    assert ended.code == 0, ended.err
+    (folder,) = runs.iterdir()
+    told = (
+        "control: real texts that were seen before, of 6 here: generation 1: 0 of 4; generation 2: 2 of 4\n"
+    )
+    assert told in ended.err
+    page = (folder / "report.html").read_text()
+    assert "in generation 1 0 of 4 were seen before, in generation 2 2 of 4 were seen before." in page
     sizes = [len(read_records(folder / f"stages/control/{g}/learned.parquet").records) for g in ("01", "02")]
     assert sizes == [4, 8]
+
+
+def test_the_built_in_texts_are_used_up_in_the_third_generation() -> None:
+    drift = Drift(Path("unused"), DriftConfig(reinforce=True), cast("Any", None), cast("Any", None))
+    n = len(drift.pool)  # 164 with Python 3.11's documentation
+    assert 160 < n < 180
+    assert [drift.seen_before("control", g) for g in (1, 2, 3, 4)] == [0, 0, 240 - n, 80]
+    assert [drift.seen_before("mixed", g) for g in (1, 2, 3, 4)] == [0, 0, 180 - n, 180 - n]
+    assert [drift.seen_before("uncontrolled", g) for g in (1, 2, 3, 4)] == [0, 0, 0, 0]
 
 
 def test_all_weights_can_be_trained_instead(command: Command, tiny_folder: Path, tmp_path: Path) -> None:

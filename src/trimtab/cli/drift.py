@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from trimtab.models.local import LocalModel
+    from trimtab.run.drift import Drift
 
 
 def drift(
@@ -17,7 +18,7 @@ def drift(
         0.25,
         min=0,
         max=0.99,
-        help="Share of fresh real data in the mixed and the reinforced arm; 0: no mixed arm.",
+        help="Share of real data in the mixed and the reinforced arm; 0: no mixed arm.",
     ),
     reinforce: bool = typer.Option(False, "--reinforce", help="Add an arm with the values adapter."),
     accumulate: bool = typer.Option(
@@ -45,7 +46,7 @@ def drift(
 ) -> None:
     """Train a model on its own output again and again, and watch values, bias and collapse apart.
 
-    Arms: control (fresh real data only), uncontrolled (own output only), mixed, reinforced. Each generation trains a LoRA
+    Arms: control (real data only; what was seen before is told), uncontrolled (own output only), mixed, reinforced. Each generation trains a LoRA
     adapter on the bare weights (or all weights, with --full). An unfinished run of the same settings goes on where it was.
 
     Example: `trimtab drift --generations 4 --real-share 0.25 --reinforce`
@@ -69,11 +70,23 @@ def drift(
     base = _trainable(model)
     with bars() as bar:
         work = open_drift(output, config, base, bar, fresh=fresh)
+        _plan(work)
         with held(work.folder):
             run_drift(work)
     summary = summarise(work)
     page = write_drift_report(summary, work.folder / "report.html")
     (_events if json else _tell)(summary, page)
+
+
+def _plan(work: Drift) -> None:
+    """Say for each arm how many of its real texts it will have seen before: all are used before any is again."""
+    from trimtab.cli.output import say
+
+    for arm in work.config.arms:
+        if n := work.config.real_records(arm):
+            turns = range(1, work.config.generations + 1)
+            told = "; ".join(f"generation {g}: {work.seen_before(arm, g)} of {n}" for g in turns)
+            say(f"{arm}: real texts that were seen before, of {len(work.pool)} here: {told}")
 
 
 def _trainable(name: str) -> LocalModel:
@@ -97,6 +110,9 @@ def _events(summary: dict[str, Any], page: Path) -> None:
         event("change", **row)
     for row in summary["stance"]:
         event("stance", **row)
+    for arm, rows in summary["data"].items():
+        for generation, row in enumerate(rows, 1):
+            event("data", arm=arm, generation=generation, **row)
     for arm, monitors in summary["alarms"].items():
         for monitor, found in monitors.items():
             event("alarm", arm=arm, monitor=monitor, **found)

@@ -1,7 +1,7 @@
-"""Drift: a model learns from its own output again and again, in several arms, beside a control on fresh real data.
+"""Drift: a model learns from its own output again and again, in several arms, beside a control on real data alone.
 
 Every generation trains the bare weights anew, on what the generation before wrote (Shumailov et al. 2024), on
-a share of fresh real data, or on everything written so far (Gerstgrasser et al. 2024). What is trained is a
+a share of real data, or on everything written so far (Gerstgrasser et al. 2024). What is trained is a
 LoRA adapter, or all weights.
 """
 
@@ -91,6 +91,15 @@ class Drift:
         """Return the real records of a generation (from 1); none is used again before all were."""
         n, start = self.config.records, (generation - 1) * self.config.records
         return [self.pool[(start + i) % len(self.pool)] for i in range(n)]
+
+    def real(self, arm: Arm, generation: int) -> list[Record]:
+        """Return the real records that an arm learns from in a generation."""
+        return self.fresh(generation)[: self.config.real_records(arm)]
+
+    def seen_before(self, arm: Arm, generation: int) -> int:
+        """Return how many of those texts the arm had in an earlier generation: all data is used before any is again."""
+        known = {r.id for g in range(1, generation) for r in self.real(arm, g)}
+        return sum(r.id in known for r in self.real(arm, generation))
 
     def prompts(self, generation: int) -> list[Messages]:
         """Return what those records answer: the same prompts in every arm."""
@@ -193,7 +202,7 @@ def learned_from(drift: Drift, arm: Arm, generation: int) -> tuple[list[Record],
 
     With `accumulate` that is what all generations so far learned from, and not the last one's alone.
     """
-    real = drift.fresh(generation)[: drift.config.real_records(arm)]
+    real = drift.real(arm, generation)
     written, dropped = _written(drift, arm, generation, len(real))
     before: list[Record] = []
     if drift.config.accumulate and generation > 1:

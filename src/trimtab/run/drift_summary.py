@@ -79,7 +79,13 @@ def summarise(drift: Drift) -> dict[str, Any]:
             for arm, row in found.items()
             if arm != "control"
         },
-        "data": {arm: [_data(s) for s in row] for arm, row in stages.items()},
+        "data": {
+            arm: [
+                {**_data(s), "drawn": config.real_records(arm), "seen_before": drift.seen_before(arm, g)}
+                for g, s in enumerate(row, 1)
+            ]
+            for arm, row in stages.items()
+        },
         "corpus": _corpus(drift, {"start": [start], **stages}, common),
         "seconds": sum(float((s.done or {}).get("seconds", 0)) for s in _all(drift, start, stages)),
     }
