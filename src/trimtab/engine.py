@@ -44,6 +44,11 @@ def load_daft() -> Any:
     return daft
 
 
+def literal(path: Path) -> str:
+    """Return `path` as Daft reads it: what would be a pattern in it is escaped."""
+    return re.sub(r"([*?\[\]{}\\])", r"\\\1", str(path))
+
+
 def set_engine(spec: str) -> None:
     """Choose where work runs: `native`, `ray` (the cluster of this machine) or `ray://HOST:PORT`.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.engine import load_daft
+from trimtab.engine import literal, load_daft
 from trimtab.screens.duplicates import BANDS, candidate_pairs, exact_repeats, near_repeats, sketch
 from trimtab.screens.finding import MOST_ROWS
 
@@ -35,7 +35,7 @@ def find_repeats(parts: Sequence[Path], *, near: bool) -> Repeats:
 
     Rows that the bias mechanism made of one parent are counterfactuals, alike by design, and exempt.
     """
-    table = load_daft().read_parquet([str(path) for path in parts])
+    table = load_daft().read_parquet([literal(path) for path in parts])
     exact = exact_repeats(table)
     found = [candidate_pairs(table, band, exact) for band in range(BANDS)] if near else []
     pairs = _unique(found)

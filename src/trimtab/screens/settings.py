@@ -29,4 +29,5 @@ class Settings(BaseModel):
     """At most so many rows are compared with as many real ones."""
     guarded: int = Field(default=2_000, ge=1)
     """At most so many requests are read by the guard."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of all samples: what the random numbers of numpy and scikit-learn begin with."""
