@@ -46,9 +46,9 @@ def say(text: Any) -> None:
         return
     from rich.console import Console
 
-    Console(stderr=True, highlight=False, markup=False, width=None if sys.stderr.isatty() else 120).print(
-        text
-    )
+    width = None if sys.stderr.isatty() else 120
+    # A line that is not to be broken may be longer than the width, and is not to be cut there either.
+    Console(stderr=True, highlight=False, markup=False, width=width).print(text, crop=False)
 
 
 def say_rejected(

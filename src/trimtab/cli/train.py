@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trimtab.records.read import Reading
-    from trimtab.records.record import Record
+    from trimtab.records.record import Kind, Record
     from trimtab.training.adapter import Trained
 
 
 def train(
     data: str = typer.Argument(help="Records of one kind: sft, document, preference or pair."),
     output: Path = typer.Option(..., "--output", "-o", help="Folder of the adapter (standard PEFT)."),
+    only: str = typer.Option(
+        "", "--kind", help="Learn from the records of this kind, where kinds are mixed."
+    ),
     model: str = typer.Option("embedded", "--model", "-m", help="embedded, hf/ORG/NAME or dir/PATH."),
     seed: int = typer.Option(0, min=0, max=2**31 - 1, help="Seed of training."),
 ) -> None:
@@ -38,7 +41,7 @@ def train(
     if output.exists():
         raise InputError(Problem("train.exists", str(output), "is there already", "Choose another folder."))
     check_writable(output)
-    reading = read_records(data)
+    reading = read_records(data, kind=_kind(only))
     say_rejected(data, reading.rejected, reading.ignored)
     kind = one_kind(reading)
     rows = _learnable(reading) if kind == "sft" else reading.records
@@ -59,6 +62,20 @@ def train(
     tell(f"{trained.records} {kind} records, {trained.seconds:.0f} s, {loss}")
     tell(f"wrote {output} ({trained.digest[:12]})")
     say("next: load it with PEFT, or run the whole loop: trimtab run")
+
+
+def _kind(name: str) -> Kind | None:
+    from typing import get_args
+
+    from trimtab.errors import ConfigError, Problem
+    from trimtab.records.record import Kind
+
+    known: tuple[Kind, ...] = get_args(Kind)
+    if name and name not in known:
+        raise ConfigError(
+            Problem("train.kind", f"--kind {name!a}", "is not known", f"Use {', '.join(known)}.")
+        )
+    return next((kind for kind in known if kind == name), None)
 
 
 def _learnable(reading: Reading) -> list[Record]:
