@@ -31,6 +31,7 @@ from _venv import peer
 from trimtab.records.read import read_records
 from trimtab.screens.batch import Batch, plain_words
 from trimtab.screens.duplicates import THRESHOLD, band_hashes, jaccard, keys, shingles
+from trimtab.screens.inputs import list_files
 from trimtab.screens.repeats import find_repeats
 from trimtab.screens.scan import scan
 from trimtab.screens.settings import Settings
@@ -112,7 +113,7 @@ def single_rows(rows: Rows, n: int, folder: Path) -> None:
     write(made(rows, n), data)
     for again in range(4):
         work = folder / f"work{again}"
-        units = plan(str(data), work)[0][:2]
+        units = plan(list_files(str(data)).files, work)[0][:2]
         started = time.process_time()
         done = sum(tally.rows for _, tally in scan(units, Settings(), work))
         cost = 1e6 * (time.process_time() - started) / done

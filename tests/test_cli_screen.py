@@ -59,7 +59,7 @@ def test_the_default_folder_is_named_after_the_data(
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "my data.v2.jsonl", rows(3))
     assert command("screen", "my data.v2.jsonl").code == 0
-    assert (tmp_path / "screens/my_data/kept.parquet").is_file()
+    assert (tmp_path / "screens/my_data_v2/kept.parquet").is_file()
 
 
 def test_a_policy_of_ones_own(command: Command, tmp_path: Path) -> None:

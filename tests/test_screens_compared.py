@@ -15,6 +15,7 @@ from scipy.sparse import csc_matrix
 
 from tests.test_screens_dataset import by_code, read, run, write
 from trimtab.errors import InputError
+from trimtab.records.read import iter_rows
 from trimtab.screens.bias import bias_findings
 from trimtab.screens.compared import read_real
 from trimtab.screens.fidelity import (
@@ -352,7 +353,7 @@ def test_a_dataset_with_reference_and_planted_trigger(tmp_path: Path) -> None:
 def test_a_reference_without_records_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "real.jsonl", [{"other": 1}, "{"])
     with pytest.raises(InputError, match=r"screen\.reference"):
-        read_real(str(path))
+        read_real(iter_rows(path), str(path))
 
 
 def test_words_of_a_sample_do_not_depend_on_numpy_state() -> None:

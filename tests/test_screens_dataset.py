@@ -22,6 +22,7 @@ from trimtab.screens.dataset import Screening, screen_dataset
 from trimtab.screens.duplicates import Clusters
 from trimtab.screens.finding import Finding
 from trimtab.screens.held_out import read_held_out
+from trimtab.screens.inputs import list_files
 from trimtab.screens.settings import Settings
 from trimtab.screens.sources import MOST_UNPACKED, plan
 from trimtab.screens.tally import Tally, tally_of
@@ -103,7 +104,7 @@ def test_kept_and_excluded_are_what_was_read(tmp_path: Path) -> None:
     assert excluded[3]["raw"] == "{broken\n"
     assert "[records.json]" in excluded[3]["why"]
     assert read_records(tmp_path / "out/kept.parquet").records[0].id == kept[0]["id"]
-    assert not (tmp_path / "out/parts").exists()
+    assert not (tmp_path / "out/.trimtab-parts").exists()
 
 
 def test_findings_are_written_with_share_and_rows(tmp_path: Path) -> None:
@@ -216,19 +217,19 @@ def test_finished_parts_are_not_done_twice(tmp_path: Path, monkeypatch: pytest.M
         cut_off.setattr(dataset, "sort_rows", None)
         with pytest.raises(TypeError):
             run(data, tmp_path / "out")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/parts/rows").iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/.trimtab-parts/rows").iterdir()}
     assert len(before) > 1
-    units, _ = plan(str(data), tmp_path / "out/parts")
-    dict(scan.scan(units, Settings(), tmp_path / "out/parts"))
+    units, _ = plan(list_files(str(data)).files, tmp_path / "out/.trimtab-parts")
+    dict(scan.scan(units, Settings(), tmp_path / "out/.trimtab-parts"))
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    dict(scan.scan(units, Settings(longest=5), tmp_path / "out/parts"))
+    dict(scan.scan(units, Settings(longest=5), tmp_path / "out/.trimtab-parts"))
     assert all(path.stat().st_mtime_ns != time for path, time in before.items())
     assert run(data, tmp_path / "out").kept == 60
 
 
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     data = write(tmp_path / "data.jsonl", rows(5))
-    units, files = plan(str(data), tmp_path / "work")
+    units, files = plan(list_files(str(data)).files, tmp_path / "work")
     write(data, rows(4))
     with pytest.raises(InputError, match=r"screen\.changed"):
         list(sources.unit_rows(units[0]))

@@ -14,7 +14,7 @@ from tests.test_screens_dataset import changed, one_process, rows, run, write
 __all__ = ["one_process"]  # a fixture that every test here uses
 
 CLUSTER = """
-import json, sys, threading, time, warnings
+import json, os, sys, threading, time, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
 from test_screens_dataset import EXCLUDE
@@ -22,7 +22,7 @@ from trimtab import engine
 from trimtab.screens.dataset import screen_dataset
 from trimtab.screens.settings import Settings
 
-data, out = sys.argv[1], Path(sys.argv[2])
+data, out = sys.argv[1], Path(sys.argv[2])  # relative to a folder in which the cluster does not run
 engine.load_daft()  # switches telemetry off before Ray is there
 from ray.cluster_utils import Cluster
 import ray
@@ -30,10 +30,11 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_
 nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
 ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
 engine.set_engine("ray")
+os.chdir(sys.argv[3])
 killed = []
 
 def parts():
-    return len(list((out / "parts" / "rows").glob("*.parquet")))
+    return len(list((out / ".trimtab-parts" / "rows").glob("*.parquet")))
 
 def watch():
     while parts() < 3:
@@ -61,7 +62,7 @@ def test_a_cluster_gives_what_this_machine_gives(tmp_path: Path) -> None:
     here = run(data, tmp_path / "here")
     # A process of its own: the engine is chosen once, and Ray's warnings are not ours.
     ended = subprocess.run(
-        [sys.executable, "-c", CLUSTER, str(data), str(tmp_path / "ray")],
+        [sys.executable, "-c", CLUSTER, "data", "ray", str(tmp_path)],
         cwd=Path(__file__).parent, capture_output=True, text=True, check=False, timeout=400,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-3000:]

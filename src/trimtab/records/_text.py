@@ -24,12 +24,17 @@ Stream = IO[bytes] | gzip.GzipFile
 
 
 def text_rows(path: Path) -> Iterator[Item]:
-    """Yield the rows of a .jsonl, .jsonl.gz, .json or .csv file."""
+    """Yield the rows of a .jsonl or .ndjson (.gz), .json or .csv file."""
     with path.open("rb") as file:
-        if path.name.endswith(".jsonl.gz"):
+        if is_packed(path):
             yield from _unpacked(file, path)
         else:
-            yield from _READERS[path.suffix](file, path)
+            yield from _READERS[path.suffix.lower()](file, path)
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file is JSON lines under gzip, by its name."""
+    return path.name.lower().endswith((".jsonl.gz", ".ndjson.gz"))
 
 
 def _unpacked(file: IO[bytes], path: Path) -> Iterator[Item]:
@@ -169,6 +174,7 @@ def _csv_row(header: list[str], cells: list[str], place: str) -> Row | Rejected:
 
 _READERS: dict[str, Callable[[Stream, Path], Iterator[Item]]] = {
     ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
     ".json": _json_file,
     ".csv": _csv,
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trimtab.records._rows import Item, Rejected, nothing_taken, os_error, unusable
 from trimtab.records._tables import folder_rows, hub_rows, is_hub, parquet_rows, pinned
-from trimtab.records._text import TEXT_SUFFIXES, text_rows
+from trimtab.records._text import TEXT_SUFFIXES, is_packed, text_rows
 from trimtab.records.record import Kind, Record, sha256
 from trimtab.records.shapes import SHAPES_HELP, Row, ShapeError, ignored_keys, short, to_record
 
@@ -27,7 +27,7 @@ __all__ = [
     "single_kind",
 ]
 
-_FORMATS = ".jsonl, .jsonl.gz, .json, .csv, .parquet, a folder that datasets saved, or hf://ORG/NAME"
+_FORMATS = ".jsonl or .ndjson (.gz), .json, .csv, .parquet, a folder that datasets saved, or hf://ORG/NAME"
 
 
 @dataclass
@@ -88,9 +88,9 @@ def iter_rows(path: str | Path) -> Iterator[Item]:
 def _local_rows(path: Path) -> Iterator[Item]:
     if path.is_dir():
         return folder_rows(path)
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return parquet_rows(path)
-    if path.suffix in TEXT_SUFFIXES or path.name.endswith(".jsonl.gz"):
+    if path.suffix.lower() in TEXT_SUFFIXES or is_packed(path):
         return text_rows(path)
     path.stat()
     message = f"has the unknown extension {short(path.suffix)}"

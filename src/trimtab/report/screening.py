@@ -33,8 +33,9 @@ def screen_panel(summary: Mapping[str, Any]) -> Group:
         if d["outcome"] != "pass"
     ]
     idle = _not_run(summary)
+    notes = [Text(one_line(note), style="yellow") for note in summary.get("notes", ())]
     return Group(
-        head, rows, *lines, _table(summary), *([Text(one_line(idle), style="dim")] if idle else []),
+        head, rows, *notes, *lines, _table(summary), *([Text(one_line(idle), style="dim")] if idle else []),
         whole(f"report: {one_line(summary['out'])}/report.html; rows: kept.parquet, excluded.parquet"),
         whole(f"next: {one_line(summary['next'])}"),
     )  # fmt: skip

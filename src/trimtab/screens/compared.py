@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
 from trimtab.errors import InputError, Problem
-from trimtab.records.read import Rejected, iter_rows
+from trimtab.records.read import Item, Rejected
 from trimtab.records.shapes import ShapeError, to_record
 from trimtab.screens.batch import texts_of
 from trimtab.screens.bias import bias_findings
@@ -26,27 +27,62 @@ COMPARED = ("poison", "replies", "bias", "preference", "fidelity", "models")
 _MOST_READ = 100_000
 
 
+@dataclass
+class RealText:
+    """Texts of people: those of `rows` rows that were read, but for the `dropped`, by reason; `whole` if no more are there."""
+
+    data: str
+    texts: list[str] = field(default_factory=list)
+    rows: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    whole: bool = True
+
+    def told(self) -> str:
+        """Return on one line how much was read, and what was not taken."""
+        first = "" if self.whole else "the first "
+        left = self.rows - len(self.texts)
+        why = f", {left:,} left out{_reasons(self)}" if left else ""
+        return f"reference {self.data}: {first}{self.rows:,} rows read, {len(self.texts):,} taken{why}"
+
+
 @dataclass(frozen=True)
 class Reference:
     """What rows are compared with: real texts, if any, and the models that the caller has loaded."""
 
-    texts: list[str] | None = None
+    real: RealText | None = None
     models: Models = field(default_factory=Models)
 
+    @property
+    def texts(self) -> list[str] | None:
+        """The real texts."""
+        return self.real.texts if self.real else None
 
-def read_real(path: str) -> list[str]:
-    """Return the texts of the records at `path`, of its first 100,000 rows; raises InputError when there are none."""
-    texts = []
-    for place, row in islice(iter_rows(path), _MOST_READ):
-        if not isinstance(row, Rejected):
-            try:
-                texts.append("\n".join(texts_of(to_record(row, place=place, checked=True))))
-            except ShapeError:
-                continue
-    if not texts:
-        fix = "Name a file of real text in a shape that records have"
-        raise InputError(Problem("screen.reference", path, "holds no record", fix))
-    return texts
+
+def read_real(rows: Iterable[Item], data: str) -> RealText:
+    """Return the texts of the records among the first 100,000 `rows` of `data`; InputError when there are none."""
+    rows, real = iter(rows), RealText(data)
+    for place, row in islice(rows, _MOST_READ):
+        real.rows += 1
+        try:
+            record = row if isinstance(row, Rejected) else to_record(row, place=place, checked=True)
+        except ShapeError as error:
+            real.dropped[error.code] += 1
+            continue
+        if isinstance(record, Rejected):
+            real.dropped[record.code] += 1
+        else:
+            real.texts.append("\n".join(texts_of(record)))
+    if not real.texts:
+        fix = "Name real text in a shape that records have"
+        raise InputError(Problem("screen.reference", data, f"holds no record{_reasons(real)}", fix))
+    real.whole = next(rows, None) is None
+    return real
+
+
+def _reasons(real: RealText) -> str:
+    return (
+        f" ({', '.join(f'{n:,} {code}' for code, n in sorted(real.dropped.items()))})" if real.dropped else ""
+    )
 
 
 def compare_rows(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,18 +10,29 @@ from typing import Any
 
 from trimtab.errors import InputError, Problem
 from trimtab.records.write import write_json, write_jsonl
-from trimtab.screens.compared import COMPARED, Reference, compare_rows, read_real
+from trimtab.screens.compared import COMPARED, RealText, Reference, compare_rows, read_real
 from trimtab.screens.finding import Finding, abouts
 from trimtab.screens.held_out import read_held_out
+from trimtab.screens.inputs import Listing, printable
 from trimtab.screens.modelled import Models
 from trimtab.screens.repeats import Repeats, find_repeats
 from trimtab.screens.sample import draw
 from trimtab.screens.scan import CASES, part_path, scan
 from trimtab.screens.settings import Settings
 from trimtab.screens.sorting import Mark, Sorted, sort_rows
-from trimtab.screens.sources import Source, Unit, check_unchanged, plan
+from trimtab.screens.sources import (
+    Source,
+    Unit,
+    all_files,
+    called,
+    check_unchanged,
+    near_files,
+    plan,
+    rows_of,
+)
 from trimtab.screens.tally import Tally
 from trimtab.screens.told import language_finding, length_finding, repeat_findings, row_findings
+from trimtab.screens.work import close_work, open_work, remove_old
 
 Progress = Callable[[int], None]
 Bar = Callable[[str, int], Progress]
@@ -30,7 +40,11 @@ Bar = Callable[[str, int], Progress]
 
 @dataclass(frozen=True)
 class Screening:
-    """What a screen found: rows read, kept and excluded, the findings in the order of checks.toml, seconds by stage."""
+    """What a screen found: rows read, kept and excluded, the findings in the order of checks.toml, seconds by stage.
+
+    `left_out` says of files that were met why they were not read, `ignored` counts rows by keys that records do not
+    hold, `reference` says how much of the real text was taken.
+    """
 
     data: str
     rows: int
@@ -40,6 +54,10 @@ class Screening:
     reasons: dict[str, int]
     findings: list[Finding]
     kinds: dict[str, int]
+    kinds_kept: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, int] = field(default_factory=dict)
+    reference: str = ""
     sources: list[Source] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -74,15 +92,17 @@ def screen_dataset(
 ) -> Screening:
     """Screen everything at `data`; write findings and rows to the folder `out`, and return what was found.
 
-    Started again after it was cut off, it goes on where it was. Raises InputError for what cannot be read, what is
-    empty, and what changes meanwhile.
+    `data`, `against` and `reference` are files, folders, patterns, folders that datasets saved, or addresses
+    (`s3://…`, `hf://…`). Started again after it was cut off, it goes on where it was. Raises InputError for what
+    cannot be read, what is empty, what changes meanwhile, and for a folder `out` that holds something else.
     """
-    work = out / "parts"
-    work.mkdir(parents=True, exist_ok=True)
-    real = Reference(read_real(reference) if reference else None, models or Models())
-    _write_cases(work / CASES, against)
     clock = _Clock()
-    units, sources = plan(data, work)
+    listing, *others = all_files([data, *against, *([reference] if reference else [])], out)
+    work = open_work(out)
+    remove_old(out)
+    _write_cases(work, others[: len(against)])
+    real = Reference(_read_real(reference, others[-1], work) if reference else None, models or Models())
+    units, sources = plan(listing.files, work)
     clock.lap("plan")
     tally, parts = _scanned(units, settings, work, bar)
     clock.lap("rows")
@@ -102,17 +122,28 @@ def screen_dataset(
     clock.lap("written")
     findings = _in_order(findings)
     write_jsonl(out / "findings.jsonl", (finding.to_json() for finding in findings))
-    shutil.rmtree(work)
+    close_work(work, CASES)
     return Screening(
-        data, tally.rows, tally.records, done.kept, done.excluded, dict(done.reasons), findings,
-        dict(tally.kinds), sources, clock.seconds,
+        printable(data), tally.rows, tally.records, done.kept, done.excluded, dict(done.reasons), findings,
+        dict(tally.kinds), dict(done.kinds), listing.left_out, dict(tally.ignored),
+        real.real.told() if real.real else "", sources, clock.seconds,
     )  # fmt: skip
 
 
-def _write_cases(path: Path, against: Sequence[str]) -> None:
-    path.unlink(missing_ok=True)
-    if against:
-        write_json(path, read_held_out(against))
+def _write_cases(work: Path, against: Sequence[Listing]) -> None:
+    (work / CASES).unlink(missing_ok=True)
+    paths = [
+        (file.name, path)
+        for number, listing in enumerate(against)
+        for file, path in near_files(listing, work / "against" / str(number))
+    ]
+    if paths:
+        with called({path: name for name, path in paths}):
+            write_json(work / CASES, read_held_out([path for _, path in paths]))
+
+
+def _read_real(name: str, listing: Listing, work: Path) -> RealText:
+    return read_real(rows_of(listing, work / "reference"), printable(name))
 
 
 def _scanned(units: Sequence[Unit], settings: Settings, work: Path, bar: Bar) -> tuple[Tally, list[Path]]:

@@ -29,6 +29,7 @@ from trimtab.screens.duplicates import BANDS, band_hashes, keys
 from trimtab.screens.finding import MOST_ROWS, abouts
 from trimtab.screens.form import Form
 from trimtab.screens.hidden import Hidden
+from trimtab.screens.ignored import Ignored
 from trimtab.screens.injection import Injection
 from trimtab.screens.language import UNKNOWN, Languages
 from trimtab.screens.lineage import LineageScreen
@@ -129,14 +130,17 @@ class _Read:
     places: list[str]
     taken: list[Record | Rejected]
     raw: list[str | None]
+    ignored: Ignored
 
 
 def _read(unit: Unit) -> _Read:
-    read = _Read([], [], [], [], [])
+    read = _Read([], [], [], [], [], Ignored())
     for index, (line, (place, row), data) in enumerate(unit_rows(unit)):
         taken: Record | Rejected
         try:
             taken = row if isinstance(row, Rejected) else to_record(row, place=place, checked=True)
+            if isinstance(row, dict):
+                read.ignored.see(row)
         except ShapeError as error:
             taken = Rejected(place, error.code, error.reason)
         read.numbers.append((unit.number << _SHIFT) + index)
@@ -161,6 +165,7 @@ def _checked(
             flags[good[row]] |= bits()[code]
     for screen in screens:
         tally.applies.update(screen.applies(batch))
+    tally.ignored.update(read.ignored.counts())
     _count_rejected(read, tally, flags, where)
     _describe(batch, tally, languages, [where[i] for i in good])
     columns = {"row": read.numbers, "line": read.lines, "place": read.places, "flags": flags}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +31,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Sorted:
-    """How many rows went where, and by which reason; a row may have several."""
+    """How many rows went where, and by which reason, of which a row may have several; kept rows by kind."""
 
     kept: int
     excluded: int
     reasons: Mapping[str, int]
+    kinds: Mapping[str, int]
 
 
 def sort_rows(parts: Sequence[Path], mark: Mark, exclude: Sequence[str], out: Path) -> Sorted:
@@ -44,12 +46,13 @@ def sort_rows(parts: Sequence[Path], mark: Mark, exclude: Sequence[str], out: Pa
     """
     codes = [code for code in abouts() if code in {*exclude, UNREADABLE}]
     mask = sum(bits()[code] for code in codes)
-    counts = {"kept": 0, "excluded": 0, **dict.fromkeys(codes, 0)}
+    counts, kinds = {"kept": 0, "excluded": 0, **dict.fromkeys(codes, 0)}, Counter[str]()
 
     def kept() -> Iterator[Any]:
         for table, flags in _marked(parts, mark):
             chosen = table.filter([not f & mask for f in flags]).select(record_schema().names)
             counts["kept"] += len(chosen)
+            kinds.update(chosen["kind"].to_pylist())
             yield chosen.cast(record_schema())
 
     def excluded() -> Iterator[Any]:
@@ -65,7 +68,7 @@ def sort_rows(parts: Sequence[Path], mark: Mark, exclude: Sequence[str], out: Pa
     write_tables(out / "kept.parquet", record_schema(), kept())
     write_tables(out / "excluded.parquet", excluded_schema(), excluded())
     reasons = {code: counts[code] for code in codes if counts[code]}
-    return Sorted(counts["kept"], counts["excluded"], reasons)
+    return Sorted(counts["kept"], counts["excluded"], reasons, dict(kinds))
 
 
 def _marked(parts: Sequence[Path], mark: Mark) -> Iterator[tuple[Any, list[int]]]:

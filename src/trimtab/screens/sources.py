@@ -13,9 +13,9 @@ import io
 import json
 import logging
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, cast
@@ -23,17 +23,25 @@ from typing import IO, cast
 from trimtab.engine import load_daft, spread_out
 from trimtab.errors import InputError, Problem, TrimtabError
 from trimtab.records._rows import os_error, unusable
-from trimtab.records._tables import is_hub
 from trimtab.records._text import MAX_LINE, _json_line, _lines, _too_long
 from trimtab.records.read import Item, Rejected, iter_rows
 from trimtab.records.shapes import short
+from trimtab.screens.inputs import (
+    KNOWN,
+    LINES,
+    File,
+    Listing,
+    is_dataset_of_hub,
+    is_remote,
+    list_files,
+    printable,
+    suffix_of,
+)
 
 UNIT = 4 * 2**20
 """Bytes of a unit; a longer line is one of its own."""
 MOST_UNPACKED, FREE_UNPACKED = 100, 2**30
-"""A gzip file may unpack to 1 GiB, or to a hundred times its size: text comes to ten times."""
-_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
-_SAVED = ("state.json", "dataset_dict.json")
+"""A packed file may unpack to 1 GiB, or to a hundred times its size: text comes to ten times."""
 _PIECE = 2**20
 
 
@@ -68,13 +76,12 @@ class Source:
     changed: int
 
 
-def plan(data: str, work: Path) -> tuple[list[Unit], list[Source]]:
-    """Return the units of everything at `data`, in order, and its files.
+def plan(files: Iterable[File], work: Path) -> tuple[list[Unit], list[Source]]:
+    """Return the units of all files, in order, and the files as they are now; copies go to the folder `work`.
 
-    `data` is a file, a folder of files, a pattern with `*`, a folder that datasets saved, or an address that Daft
-    or the datasets library reads (`s3://…`, `hf://…`). Raises InputError for what cannot be read as a whole.
+    Raises InputError for what cannot be read as a whole.
     """
-    sources = [_source(path) for path in _files(data)]
+    sources = [_source(file) for file in files]
     items = [json.dumps([number, asdict(source)]) for number, source in enumerate(sources)]
     planned = dict(spread_out(partial(_plan_file, str(work)), items))
     rows = [row for number in range(len(items)) for row in json.loads(planned[number])]
@@ -86,7 +93,7 @@ def check_unchanged(sources: Iterable[Source]) -> None:
     problems = []
     for source in sources:
         try:
-            same = is_remote(source.path) or _source(source.path) == source
+            same = is_remote(source.path) or _source(File(source.file, source.path)) == source
         except InputError:
             same = False
         if not same:
@@ -100,57 +107,72 @@ def _changed(file: str) -> Problem:
     return Problem("screen.changed", file, "was changed while it was read", fix)
 
 
-def is_remote(path: str) -> bool:
-    """Whether `path` is an address: nothing else uses the network."""
-    return "://" in path
+def files_at(data: str, out: Path | None = None) -> Listing:
+    """Return the files of whatever `data` names, here or far away, but for what `list_files` leaves out."""
+    if is_dataset_of_hub(data):
+        return Listing([File(data, data)])
+    return _remote_files(data) if is_remote(data) else list_files(data, out)
 
 
-def _files(data: str) -> list[str]:
-    if is_hub(data) and not data.startswith("hf://datasets/"):
-        return [data]
-    if is_remote(data):
-        return _remote_files(data)
-    path = Path(data)
-    if not path.exists() and any(c in path.name for c in "*?["):
-        found = [p for p in path.parent.glob(path.name) if p.is_file()]
-        if not found:
-            raise unusable("records.missing", data, "matches no file", "Check the pattern")
-    elif path.is_dir() and not any((path / name).is_file() for name in _SAVED):
-        found = [p for p in path.rglob("*") if p.is_file() and p.name.endswith(_SUFFIXES)]
-        if not found:
-            fix = f"Known are {', '.join(_SUFFIXES)}, or a folder that datasets saved"
-            raise unusable("records.folder", data, "holds no file of a known extension", fix)
-    else:
-        found = [path]
-    return [str(p) for p in sorted(found)]
+def all_files(names: Iterable[str], out: Path) -> list[Listing]:
+    """Return what each of `names` stands for; raises InputError with the problems of all of them."""
+    listings, problems = [], []
+    for name in names:
+        try:
+            listings.append(files_at(name, out))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return listings
 
 
-def _remote_files(data: str) -> list[str]:
+def near_files(listing: Listing, folder: Path) -> Iterator[tuple[File, str]]:
+    """Yield each file, and where `iter_rows` can read it: itself, or a copy in `folder`, made when it is its turn."""
+    for number, file in enumerate(listing.files):
+        yield file, _local(_source(file), folder / f"{number:05}.jsonl")
+
+
+def rows_of(listing: Listing, folder: Path) -> Iterator[Item]:
+    """Yield every row of files as it stands, each with its file in its place; copies go to `folder`."""
+    for file, path in near_files(listing, folder):
+        with called({path: file.name}):
+            yield from ((f"{file.name}, {place}", row) for place, row in iter_rows(path))
+
+
+@contextmanager
+def called(names: Mapping[str, str]) -> Iterator[None]:
+    """Let errors at paths, which may be those of copies, name the files that they are of."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError([replace(p, place=names.get(p.place, p.place)) for p in error.problems]) from error
+
+
+def _remote_files(data: str) -> Listing:
     daft = load_daft()
     with _far_away(data):
         try:
-            found = daft.from_glob_path(data).to_pydict()["path"]
+            found = sorted(daft.from_glob_path(data).to_pydict()["path"])
         except daft.exceptions.DaftCoreException as error:
             if "Need at least 1 MicroPartition" not in str(error):  # how Daft says that nothing matches
                 raise
             found = []
-    known = sorted(p for p in found if p.endswith(_SUFFIXES))
+    known = [File(path, path) for path in found if suffix_of(path)]
     if not known:
-        raise unusable("records.missing", data, "holds no file of a known extension", ", ".join(_SUFFIXES))
-    return known
+        raise unusable("records.missing", data, "holds no file of a known extension", ", ".join(KNOWN))
+    return Listing(known, {path: "an unknown extension" for path in found if not suffix_of(path)})
 
 
-def _source(path: str) -> Source:
-    if is_remote(path):
-        return Source(path, path, 0, 0)
+def _source(file: File) -> Source:
+    if is_remote(file.path):
+        return Source(file.name, file.path, 0, 0)
     try:
-        about = Path(path).stat()
+        about = Path(file.path).stat()
     except OSError as error:
-        raise os_error(error, path) from error
-    folder = Path(path).is_dir()
-    return Source(
-        Path(path).name, str(Path(path).absolute()), 0 if folder else about.st_size, about.st_mtime_ns
-    )
+        raise os_error(error, printable(file.path)) from error
+    folder = Path(file.path).is_dir()
+    return Source(file.name, file.path, 0 if folder else about.st_size, about.st_mtime_ns)
 
 
 def _plan_file(work: str, item: str) -> str:
@@ -158,15 +180,14 @@ def _plan_file(work: str, item: str) -> str:
     number, fields = json.loads(item)
     source = Source(**fields)
     path, items = Path(source.path), False
-    if not source.path.endswith(".jsonl") or is_remote(source.path):
+    if suffix_of(source.path) not in LINES or is_remote(source.path):
         path = Path(work) / "unpacked" / f"{number:05}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
         items = _unpack(source, path)
     try:
         with path.open("rb") as file:
             cut = list(_cut(file))
     except OSError as error:
-        raise os_error(error, source.path) from error
+        raise os_error(error, source.file) from error
     shown = {"file": source.file, "path": str(path), "items": items}
     names = ("start", "stop", "line", "digest")
     return json.dumps([{**shown, **dict(zip(names, values, strict=True))} for values in cut])
@@ -188,28 +209,40 @@ def _cut(file: IO[bytes]) -> Iterator[tuple[int, int, int, str]]:
 def _unpack(source: Source, path: Path) -> bool:
     """Write a source as JSON lines; return whether they are items of another reader. Not done twice."""
     done = path.with_suffix(".done")
-    items = not source.path.endswith((".jsonl", ".jsonl.gz"))
+    items = suffix_of(source.path).removesuffix(".gz") not in LINES
     mark = json.dumps(asdict(source))
     if not is_remote(source.path) and done.is_file() and done.read_text() == mark:
         return items
     done.unlink(missing_ok=True)
-    with path.open("wb") as out:
-        if items:
-            out.writelines(_item_lines(_local(source, path)))
-        else:
-            _copy_lines(source, out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if items:
+        _write_items(source, path)
+    else:
+        _copy(source, path)
     done.write_text(mark)
     return items
 
 
+def _write_items(source: Source, path: Path) -> None:
+    near = _local(source, path)
+    with path.open("wb") as out, called({near: source.file}):
+        size = (
+            0 if is_dataset_of_hub(near) or Path(near).is_dir() else source.size or Path(near).stat().st_size
+        )
+        lines = _item_lines(near)
+        # What the datasets library holds is not packed.
+        out.writelines(_bounded(lines, source.file, lambda: size) if size else lines)
+
+
 def _local(source: Source, path: Path) -> str:
-    """Return where a file lies on a disk; one from far away is fetched, since its readers seek in it."""
-    if not is_remote(source.path) or (is_hub(source.path) and not source.path.startswith("hf://datasets/")):
+    """Return where a file lies as `iter_rows` reads it; else a copy beside `path`: readers seek, and know endings."""
+    suffix = suffix_of(source.path)
+    packed = suffix.endswith(".gz") and suffix.removesuffix(".gz") not in LINES
+    if is_dataset_of_hub(source.path) or not (is_remote(source.path) or packed):
         return source.path
-    near = path.with_suffix("".join(Path(source.path).suffixes[-1:]))
-    with near.open("wb") as out, _opened(source.path) as file:
-        while piece := file.read(_PIECE):
-            out.write(piece)
+    near = path.with_suffix(suffix.removesuffix(".gz"))
+    near.parent.mkdir(parents=True, exist_ok=True)
+    _copy(source, near)
     return str(near)
 
 
@@ -247,24 +280,33 @@ def _item_lines(path: str) -> Iterator[bytes]:
         yield json.dumps(value, default=str).encode() + b"\n"
 
 
-def _copy_lines(source: Source, out: IO[bytes]) -> None:
-    limit = max(FREE_UNPACKED, MOST_UNPACKED * source.size) if source.path.endswith(".gz") else None
-    written = 0
+def _copy(source: Source, path: Path) -> None:
+    """Copy a file, from wherever it is, and unpack it if it is gzip."""
     try:
-        with _opened(source.path) as file:
-            lines = gzip.GzipFile(fileobj=file) if limit else file
-            while piece := lines.read(_PIECE):
-                written += len(piece)
-                if limit and written > limit:
-                    message = f"unpacks to more than {limit / 2**30:.1f} GiB from {source.size:,} bytes"
-                    fix = "If it is no bomb, unpack it yourself and name the .jsonl file"
-                    raise unusable("screen.unpacks-too-far", source.file, message, fix)
-                out.write(piece)
+        with path.open("wb") as out, _opened(source.path) as file:
+            if source.path.lower().endswith(".gz"):
+                pieces = iter(partial(gzip.GzipFile(fileobj=file).read, _PIECE), b"")
+                # How large a file far away is shows when it is read.
+                out.writelines(_bounded(pieces, source.file, lambda: source.size or file.tell()))
+            else:
+                out.writelines(iter(partial(file.read, _PIECE), b""))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         message = f"is not whole gzip data ({error})"
         raise unusable("records.gzip", source.file, message, "Copy or compress it again") from error
     except OSError as error:
-        raise os_error(error, source.path) from error
+        raise os_error(error, source.file) from error
+
+
+def _bounded(pieces: Iterable[bytes], name: str, size: Callable[[], int]) -> Iterator[bytes]:
+    """Yield `pieces` of what is unpacked; an error when they become more than a file of `size()` bytes may hold."""
+    written = 0
+    for piece in pieces:
+        written += len(piece)
+        if written > max(FREE_UNPACKED, MOST_UNPACKED * size()):
+            message = f"unpacks to more than {written / 2**30:.1f} GiB from {size():,} bytes"
+            fix = "If it is no bomb, unpack it yourself and name the .jsonl file"
+            raise unusable("screen.unpacks-too-far", name, message, fix)
+        yield piece
 
 
 def _window(file: IO[bytes], unit: Unit) -> IO[bytes]:

@@ -18,7 +18,7 @@ class Tally:
     """Counts of rows with each code, the first of them, and counts by kind, language and length.
 
     `applies` counts the rows that a code could be found in. `lengths` counts rows by the eighth of a factor of
-    two of their characters. Tallies add up; the sum does not depend on the order.
+    two of their characters, `ignored` those with a value under a key that records do not hold. Tallies add up; the sum does not depend on the order.
     """
 
     rows: int = 0
@@ -33,6 +33,7 @@ class Tally:
     lengths: Counter[str] = field(default_factory=Counter)
     sized: dict[str, list[Place]] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
 
     def see(self, code: str, places: list[Place]) -> None:
         """Count rows with a code, given in order."""
@@ -42,7 +43,7 @@ class Tally:
     def add(self, other: Tally) -> None:
         """Add another tally to this one."""
         self.rows, self.records = self.rows + other.rows, self.records + other.records
-        for name in ("found", "applies", "kinds", "sources", "languages", "lengths", "reasons"):
+        for name in ("found", "applies", "kinds", "sources", "languages", "lengths", "reasons", "ignored"):
             getattr(self, name).update(getattr(other, name))
         for name in ("first", "speakers", "sized"):
             for key, places in getattr(other, name).items():
