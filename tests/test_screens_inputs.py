@@ -106,6 +106,15 @@ def test_a_report_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
     assert mine.read_text() == '{"mine": 1}'
 
 
+@pytest.mark.parametrize("name", ["kept.parquet", "findings.jsonl", "report.html"])
+def test_a_file_of_the_users_is_not_overwritten_nor_left_out(tmp_path: Path, name: str) -> None:
+    put(tmp_path / "d/data.jsonl")
+    (tmp_path / "d" / name).write_bytes(b"mine")
+    assert codes(tmp_path / "d/data.jsonl", tmp_path / "d") == ["screen.not-ours"]
+    assert sorted(path.name for path in (tmp_path / "d").iterdir()) == sorted(["data.jsonl", name])
+    assert (tmp_path / "d" / name).read_bytes() == b"mine"
+
+
 @pytest.mark.parametrize("name", ["my runs/x", "run[1]", "oa*", "q?{a,b}\\z%20 é"])
 def test_an_output_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     put(tmp_path / "data.jsonl")
@@ -302,6 +311,9 @@ def test_references_and_evaluation_sets_are_named_as_data_is(tmp_path: Path, nam
     assert done.reasons == {"contamination.grams": 1}
     assert done.reference == f"reference {named}: 5 rows read, 5 taken"
     assert not (tmp_path / "out" / WORK).exists()
+    (tmp_path / "real/note.txt").write_text("no data")
+    left = run(data, tmp_path / "out", reference=str(tmp_path / "real")).left_out
+    assert left == {f"{tmp_path}/real: note.txt": "an unknown extension"}
 
 
 def test_rows_of_a_reference_that_are_not_taken_are_counted(command: Command, tmp_path: Path) -> None:

@@ -96,12 +96,13 @@ def screen_dataset(
     (`s3://…`, `hf://…`). Started again after it was cut off, it goes on where it was. Raises InputError for what
     cannot be read, what is empty, what changes meanwhile, and for a folder `out` that holds something else.
     """
-    clock = _Clock()
-    listing, *others = all_files([data, *against, *([reference] if reference else [])], out)
-    work = open_work(out)
+    names = [data, *against, *([reference] if reference else [])]
+    listing, *others = all_files(names, out)
     remove_old(out)
+    work = open_work(out)
     _write_cases(work, others[: len(against)])
     real = Reference(_read_real(reference, others[-1], work) if reference else None, models or Models())
+    clock = _Clock()
     units, sources = plan(listing.files, work)
     clock.lap("plan")
     tally, parts = _scanned(units, settings, work, bar)
@@ -125,9 +126,17 @@ def screen_dataset(
     close_work(work, CASES)
     return Screening(
         printable(data), tally.rows, tally.records, done.kept, done.excluded, dict(done.reasons), findings,
-        dict(tally.kinds), dict(done.kinds), listing.left_out, dict(tally.ignored),
+        dict(tally.kinds), dict(done.kinds), _left_out(names, [listing, *others]), dict(tally.ignored),
         real.real.told() if real.real else "", sources, clock.seconds,
     )  # fmt: skip
+
+
+def _left_out(names: Sequence[str], listings: Sequence[Listing]) -> dict[str, str]:
+    """Return what was left out of all names; of the first, the dataset, as it is called in places."""
+    left_out = dict(listings[0].left_out)
+    for name, listing in zip(names[1:], listings[1:], strict=True):
+        left_out |= {f"{printable(name)}: {file}": why for file, why in listing.left_out.items()}
+    return left_out
 
 
 def _write_cases(work: Path, against: Sequence[Listing]) -> None:

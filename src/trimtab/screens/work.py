@@ -73,15 +73,20 @@ def close_work(work: Path, *files: str) -> None:
 def remove_old(out: Path) -> None:
     """Remove what an earlier screen left in `out`, so that no old verdict stands when a new one fails.
 
-    Raises InputError when the report that is there is not one of a screen.
+    Raises InputError, before anything is removed, for files of the names of OUTPUTS that no screen wrote.
     """
-    report = out / REPORT
-    if report.exists() and not _is_report(report):
-        fix = "Choose another folder with -o"
-        raise InputError(Problem("screen.not-ours", str(report), "is not the report of a screen", fix))
-    if is_screened(out):
-        for name in OUTPUTS:
-            (out / name).unlink(missing_ok=True)
+    there = [name for name in OUTPUTS if (out / name).exists()]
+    foreign = REPORT in there and not _is_report(out / REPORT)
+    # A screen that was cut off leaves some of its files, and its mark.
+    ours = is_screened(out) or REPORT in there or (out / WORK / _MARK).is_file()
+    if there and (foreign or not ours):
+        place = str(out / (REPORT if foreign else there[0]))
+        fix = "Move it, or choose another folder with -o"
+        raise InputError(
+            Problem("screen.not-ours", place, "would be overwritten, and no screen wrote it", fix)
+        )
+    for name in there:
+        (out / name).unlink()
 
 
 def _is_report(path: Path) -> bool:
