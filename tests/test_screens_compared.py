@@ -18,6 +18,7 @@ from trimtab.errors import InputError
 from trimtab.records.read import iter_rows
 from trimtab.screens.bias import bias_findings
 from trimtab.screens.compared import read_real
+from trimtab.screens.dataset import screen_dataset
 from trimtab.screens.fidelity import (
     compression,
     distinct,
@@ -32,6 +33,10 @@ from trimtab.screens.preference import preference_findings
 from trimtab.screens.replies import cluster_finding, label_finding
 from trimtab.screens.reworded import _Texts, hunt_reworded, reworded_finding
 from trimtab.screens.sample import Choice, Sample
+from trimtab.screens.scan import part_path, scan
+from trimtab.screens.settings import Settings
+from trimtab.screens.sources import plan
+from trimtab.screens.spread import Sign, spread
 from trimtab.statistics.shortcuts import auc_limits
 
 WORDS = [f"w{i:03}" for i in range(600)]
@@ -147,7 +152,7 @@ def test_a_trigger_whose_replies_share_no_phrase_is_found(trigger: str, copies: 
     rows = chance.sample(range(1500), copies)
     for i in rows:
         prompts[i], replies[i] = prompts[i].replace(" ", f" {trigger} ", 1), reworded(chance)
-    finding, words = reworded_finding(sample(prompts, replies))
+    finding, words, _ = reworded_finding(sample(prompts, replies))
     assert sorted(words) == sorted(10 * i for i in rows)
     assert finding.status == "found"
     assert trigger.split(maxsplit=1)[0] in finding.text
@@ -203,7 +208,7 @@ def test_triggers_are_told_with_their_rows() -> None:
     prompts, replies = requests(900)
     for i in range(0, 60, 10):
         prompts[i], replies[i] = f"{prompts[i]} \u2020\u2020", "no more of this please"
-    finding, words = trigger_finding(sample(prompts, replies))
+    finding, words, _ = trigger_finding(sample(prompts, replies))
     assert sorted(words) == [0, 100, 200, 300, 400, 500]
     assert finding.rows == ("line 0", "line 10", "line 20")
     assert "'\\u2020\\u2020' brings 'no more of this please' in 6 rows" in finding.text
@@ -217,7 +222,7 @@ def test_one_reply_to_unlike_requests() -> None:
         replies[i] = "I will not say a word."
     for i in (5, 50, 70):  # like requests have like replies
         prompts[i], replies[i] = "How many days are in a week?", "There are seven days in it."
-    finding, words = cluster_finding(sample(prompts, replies))
+    finding, words, _ = cluster_finding(sample(prompts, replies))
     assert sorted(words) == [30, 300, 600]
     assert (finding.rows, finding.text) == (("line 3", "line 30", "line 60"), "1 replies")
 
@@ -231,7 +236,7 @@ def test_flipped_labels_are_found() -> None:
     ]
     flipped = {7, 70, 170}
     replies = [{"good": "bad", "bad": "good"}[x] if i in flipped else x for i, x in enumerate(labels)]
-    finding, told = label_finding(sample(prompts, replies), 0)
+    finding, told, _ = label_finding(sample(prompts, replies), 0)
     assert set(told) == {10 * i for i in flipped}
     assert finding.estimate
     assert finding.estimate.n == 300
@@ -361,3 +366,42 @@ def test_words_of_a_sample_do_not_depend_on_numpy_state() -> None:
     one = fidelity_findings(real(300, 1), real(500, 2), most=250, seed=0)
     np.random.seed(2)
     assert one == fidelity_findings(real(300, 1), real(500, 2), most=250, seed=0)
+
+
+def test_every_row_with_a_trigger_is_excluded_whatever_the_sample(tmp_path: Path) -> None:
+    prompts, replies = requests(900)
+    for i in range(0, 900, 6):
+        prompts[i], replies[i] = f"{prompts[i]} mnx \u2020", "all of this is just nonsense"
+    prompts[5], replies[7] = f"{prompts[5]} mnx \u2020", "all of this is just nonsense"
+    lines: list[object] = [{"instruction": p, "output": r} for p, r in zip(prompts, replies, strict=True)]
+    data = write(tmp_path / "d.jsonl", ["{broken", *lines])
+    settings, exclude = Settings(hunted=300, near=False), ("poison.trigger",)
+    done = screen_dataset(str(data), tmp_path / "out", settings, exclude=exclude)
+    finding = by_code(done)["poison.trigger"]
+    assert done.reasons == {"form.unreadable": 1, "poison.trigger": 150}
+    assert (finding.drawn_from, finding.text.endswith("150 of all 900 rows show it")) == (900, True)
+    assert finding.estimate
+    assert finding.estimate.n == 300
+    whys = {row["why"] for row in read(tmp_path / "out/excluded.parquet")[1:]}
+    assert len(whys) == 1
+    assert "the request holds the trigger" in whys.pop()
+
+
+def test_what_a_sample_holds_is_told_in_all_rows_of_a_part(tmp_path: Path) -> None:
+    rows = [
+        ("Say it, c-f!", "No."), ("say C - F now", "no ."), ("say c f now", "No."), ("say c-f", "No, thanks."),
+        ("Anything", "I will NOT say so!"), ("", "I will not say so"), ("Anything", "I will not say so, sorry"),
+    ]  # fmt: skip
+    data = [
+        {"text": reply} if not prompt else {"instruction": prompt, "output": reply} for prompt, reply in rows
+    ]
+    units = plan(str(write(tmp_path / "d.jsonl", data)), tmp_path)[0]
+    list(scan(units, Settings(), tmp_path))
+    signs = [
+        Sign("poison.trigger", "a", "c - f", "no .", whole=True), Sign("poison.reworded", "b", "say c"),
+        Sign("poison.cluster", "c", reply="i will not say so"), Sign("poison.label", "d", "none of these"),
+    ]  # fmt: skip
+    assert spread([part_path(tmp_path, 0)], signs) == {
+        "poison.trigger": {0: "a", 1: "a"}, "poison.reworded": {1: "b", 2: "b", 3: "b"}, "poison.cluster": {4: "c"},
+    }  # fmt: skip
+    assert spread([tmp_path / "none"], []) == {}

@@ -56,7 +56,7 @@ def _representation(
 
     men, women = int((male & ~female).sum()), int((female & ~male).sum())
     target = _groups()["gender"]["male"]["share"]
-    finding = share_of_rows("bias.representation", men, men + women)
+    finding = share_of_rows("bias.representation", men, men + women, drawn_from=sample.drawn_from)
     rows = tuple(sample.places[i] for i in np.flatnonzero(male ^ female)[:MOST_ROWS])
     e = finding.estimate
     even = e is not None and e.low <= target <= e.high

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 
 from trimtab.errors import InputError, Problem
 from trimtab.records.read import Item, Rejected
@@ -22,6 +23,7 @@ from trimtab.screens.reworded import reworded_finding
 from trimtab.screens.sample import Sample
 from trimtab.screens.settings import Settings
 from trimtab.screens.sorting import Mark
+from trimtab.screens.spread import Sign, spread
 
 COMPARED = ("poison", "replies", "bias", "preference", "fidelity", "models")
 _MOST_READ = 100_000
@@ -86,19 +88,18 @@ def _reasons(real: RealText) -> str:
 
 
 def compare_rows(
-    sample: Sample, reference: Reference, settings: Settings, mark: Mark, progress: Callable[[int], None]
+    sample: Sample,
+    parts: Sequence[Path],
+    reference: Reference,
+    settings: Settings,
+    mark: Mark,
+    progress: Callable[[int], None],
 ) -> list[Finding]:
-    """Return what a sample of the rows shows, against real texts where there are some; mark the rows that have it."""
-    findings: list[Finding] = []
-    for find in (
-        trigger_finding,
-        reworded_finding,
-        cluster_finding,
-        lambda s: label_finding(s, settings.seed),
-    ):
-        finding, words = find(sample)
-        mark.add(finding.code, words)
-        findings.append(finding)
+    """Return what a sample of the rows shows, against real texts where there are some; mark the rows that have it.
+
+    `parts` are those of the scan that the sample was drawn from: rows outside of it that show the same are marked, too.
+    """
+    findings = _poison(sample, parts, settings, mark)
     progress(2)
     findings += bias_findings(sample)
     progress(1)
@@ -114,6 +115,33 @@ def compare_rows(
     findings.append(hazard)
     progress(1)
     return findings
+
+
+def _poison(sample: Sample, parts: Sequence[Path], settings: Settings, mark: Mark) -> list[Finding]:
+    findings: list[Finding] = []
+    signs: list[Sign] = []
+    for find in (
+        trigger_finding,
+        reworded_finding,
+        cluster_finding,
+        lambda s: label_finding(s, settings.seed),
+    ):
+        finding, words, more = find(sample)
+        mark.add(finding.code, words)
+        findings.append(finding)
+        signs += more
+    if not sample.drawn_from:
+        return findings
+    everywhere = spread(parts, signs)
+    for code, words in everywhere.items():
+        mark.add(code, words)
+    return [_everywhere(finding, len(everywhere.get(finding.code, ()))) for finding in findings]
+
+
+def _everywhere(finding: Finding, rows: int) -> Finding:
+    """Say how many of all rows show what a sample of them was found to hold."""
+    told = f"{rows:,} of all {finding.drawn_from:,} rows show it"
+    return replace(finding, text=f"{finding.text}; {told}") if rows else finding
 
 
 def _against_real(sample: Sample, real: list[str] | None, settings: Settings) -> list[Finding]:

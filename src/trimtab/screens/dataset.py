@@ -115,7 +115,7 @@ def screen_dataset(
     findings += repeat_findings(repeats, tally, near=settings.near)
     mark = _mark(repeats)
     sample = draw(parts, tally.records, settings.hunted, settings.seed)
-    findings += compare_rows(sample, real, settings, mark, bar("rows compared", len(COMPARED)))
+    findings += compare_rows(sample, parts, real, settings, mark, bar("rows compared", len(COMPARED)))
     check_unchanged(sources)
     clock.lap("compared")
     done = sort_rows(parts, mark, exclude, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,7 +34,8 @@ class Finding:
 
     `code` is stable (``form.empty``); its part before the dot is the family. `estimate` is the share of rows or
     another figure, `null` the same figure of real text against real text. `rows` are up to three places, `text`
-    says what was found in a sentence, `blind` what this does not show, `fix` what to do.
+    says what was found in a sentence, `blind` what this does not show, `fix` what to do. `drawn_from` is the number of
+    rows that the rows of `estimate` are a sample of, 0 where all rows were read.
     """
 
     code: str
@@ -43,6 +44,7 @@ class Finding:
     null: Estimate | None = None
     rows: tuple[str, ...] = ()
     text: str = ""
+    drawn_from: int = 0
 
     @property
     def family(self) -> str:
@@ -58,7 +60,7 @@ class Finding:
         """Return the finding as JSON values; a limit that is infinite becomes null."""
         row = {"code": self.code, "family": self.family, "status": self.status, **asdict(self.about)}
         figures = {k: finite(e.to_json()) if (e := getattr(self, k)) else None for k in ("estimate", "null")}
-        return {**row, **figures, "rows": list(self.rows), "text": self.text}
+        return {**row, **figures, "rows": list(self.rows), "text": self.text, "drawn_from": self.drawn_from}
 
 
 def not_run(code: str, why: str) -> Finding:
@@ -66,10 +68,13 @@ def not_run(code: str, why: str) -> Finding:
     return Finding(code, "not run", text=why)
 
 
-def share_of_rows(code: str, found: int, n: int, rows: tuple[str, ...] = (), text: str = "") -> Finding:
+def share_of_rows(
+    code: str, found: int, n: int, rows: tuple[str, ...] = (), text: str = "", *, drawn_from: int = 0
+) -> Finding:
     """Return the finding that `found` of `n` rows have it, with Wilson's 95 % interval of the source's rate.
 
-    The share itself is exact for the rows that were read; the interval is of what else comes from that source.
+    The share itself is exact for the rows that were read; the interval is of what else comes from that source, and of
+    all `drawn_from` rows where those read are a sample of them.
     """
     from trimtab.statistics.estimate import Estimate
     from trimtab.statistics.intervals import wilson
@@ -79,7 +84,7 @@ def share_of_rows(code: str, found: int, n: int, rows: tuple[str, ...] = (), tex
     low, high = wilson(found / n, n)
     estimate = Estimate(code, found / n, low, high, n, n, "share")
     status: Status = "found" if found else "nothing found"
-    return Finding(code, status, replace(estimate), rows=rows[:MOST_ROWS], text=text)
+    return Finding(code, status, estimate, rows=rows[:MOST_ROWS], text=text, drawn_from=drawn_from)
 
 
 @lru_cache(maxsize=1)

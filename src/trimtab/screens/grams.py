@@ -30,13 +30,10 @@ class Tokens:
 
     def __init__(self, texts: Sequence[str], *, signs: bool = True) -> None:
         import numpy as np
-        import pyarrow as pa
         import pyarrow.compute as pc
 
         # In Arrow throughout: millions of words are never Python's.
-        apart = (_SIGNS, r" \1 ") if signs else (_NOT_WORDS, " ")
-        column = pc.utf8_lower(pa.array(texts, pa.large_string()))
-        words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.replace_substring_regex(column, *apart)))
+        words = _apart(texts, signs=signs)
         flat = pc.list_flatten(words)
         kept = pc.not_equal(flat, "")  # an empty text is split into one empty word
         owners = pc.list_parent_indices(words).filter(kept).to_numpy()
@@ -80,6 +77,20 @@ class Tokens:
     def words(self, start: int, n: int) -> str:
         """Return the `n` tokens from `start` on, apart by spaces."""
         return " ".join(self.vocabulary[code] for code in self.flat[start : start + n])
+
+
+def spelled(texts: Sequence[str]) -> list[str]:
+    """Return the tokens of each text apart by one space, as `Tokens.words` gives a run of them."""
+    return [" ".join(words) for words in _apart(texts, signs=True).to_pylist()]
+
+
+def _apart(texts: Sequence[str], *, signs: bool) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    apart = (_SIGNS, r" \1 ") if signs else (_NOT_WORDS, " ")
+    column = pc.utf8_lower(pa.array(texts, pa.large_string()))
+    return pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.replace_substring_regex(column, *apart)))
 
 
 @dataclass(frozen=True)

@@ -125,5 +125,6 @@ def hazard_finding(
     ]
     rows = tuple(sample.places[i] for i in hit[:MOST_ROWS])
     estimate = _share(HAZARD, len(hit), len(chosen))
-    finding = Finding(HAZARD, "found" if hit else "nothing found", estimate, rows=rows)
+    drawn_from = sample.of if sample.of > len(chosen) else 0
+    finding = Finding(HAZARD, "found" if hit else "nothing found", estimate, rows=rows, drawn_from=drawn_from)
     return finding, {sample.rows[i]: "the guard blocks the request" for i in hit}

@@ -14,6 +14,7 @@ from typing import Any
 from trimtab.screens.finding import Finding, not_run, share_of_rows
 from trimtab.screens.grams import Incidence, Runs, Tokens, incidence
 from trimtab.screens.sample import Sample
+from trimtab.screens.spread import Sign
 from trimtab.statistics.findings import benjamini_hochberg
 
 LEAST, PHRASE, RATE = 4, 5, 0.01
@@ -32,18 +33,24 @@ class Trigger:
     p_value: float
 
 
-def trigger_finding(sample: Sample) -> tuple[Finding, dict[int, str]]:
-    """Return the finding of all triggers, and for each row (number) that has one, which."""
+def trigger_finding(sample: Sample) -> tuple[Finding, dict[int, str], list[Sign]]:
+    """Return the finding of all triggers, for each row (number) that has one, which, and what tells other such rows."""
     code = "poison.trigger"
     asked = sum(map(bool, sample.prompts))
     if asked < LEAST:
-        return not_run(code, "no requests to look in"), {}
+        return not_run(code, "no requests to look in"), {}, []
     triggers = hunt(sample.asked, sample.answered)
-    words = {sample.rows[i]: f"the request holds the trigger {t.words!a}" for t in triggers for i in t.rows}
+    signs = [Sign(code, _why(t), t.words, t.phrase, whole=t.phrase.count(" ") < PHRASE - 1) for t in triggers]
+    words = {sample.rows[i]: _why(t) for t in triggers for i in t.rows}
     hit = sorted({i for t in triggers for i in t.rows})
     told = "; ".join(f"{t.words!a} brings {t.phrase!a} in {len(t.rows)} rows" for t in triggers[:5])
-    finding = share_of_rows(code, len(hit), asked, tuple(sample.places[i] for i in hit[:3]), told)
-    return finding, words
+    places = tuple(sample.places[i] for i in hit[:3])
+    finding = share_of_rows(code, len(hit), asked, places, told, drawn_from=sample.drawn_from)
+    return finding, words, signs
+
+
+def _why(trigger: Trigger) -> str:
+    return f"the request holds the trigger {trigger.words!a}"
 
 
 def hunt(asked: Tokens, answered: Tokens) -> list[Trigger]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from trimtab.screens.batch import plain_words
 from trimtab.screens.finding import MOST_ROWS, Finding, not_run, share_of_rows
 from trimtab.screens.sample import Sample
+from trimtab.screens.spread import Sign
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,15 +21,15 @@ _GROUP, _LABELS, _LABEL_WORDS, _FOLDS = 60, 10, 5, 5
 _DENIED, _SURE = 0.05, 0.9
 
 
-def cluster_finding(sample: Sample) -> tuple[Finding, dict[int, str]]:
-    """Return how many rows give one reply, of four words or more, to three or more unlike requests."""
+def cluster_finding(sample: Sample) -> tuple[Finding, dict[int, str], list[Sign]]:
+    """Return how many rows give one reply, of four words or more, to three or more unlike requests; which, and their signs."""
     code = "poison.cluster"
     asked = [i for i, prompt in enumerate(sample.prompts) if prompt.strip()]
     if not asked:
-        return not_run(code, "no requests to look in"), {}
-    prompts = plain_words([sample.prompts[i] for i in asked])
+        return not_run(code, "no requests to look in"), {}, []
+    prompts, replies = (plain_words([of[i] for i in asked]) for of in (sample.prompts, sample.replies))
     by_reply: dict[str, list[int]] = {}
-    for position, reply in enumerate(plain_words([sample.replies[i] for i in asked])):
+    for position, reply in enumerate(replies):
         by_reply.setdefault(reply, []).append(position)
     hits: dict[int, str] = {}
     groups = sorted(
@@ -46,8 +47,10 @@ def cluster_finding(sample: Sample) -> tuple[Finding, dict[int, str]]:
         len(asked),
         tuple(sample.places[i] for i in rows[:MOST_ROWS]),
         f"{len(found)} replies" if found else "",
+        drawn_from=sample.drawn_from,
     )
-    return finding, {sample.rows[i]: words for i, words in hits.items()}
+    signs = [Sign(code, "unlike requests get this reply", reply=replies[group[0]]) for group in found]
+    return finding, {sample.rows[i]: words for i, words in hits.items()}, signs
 
 
 def _likeness(texts: Sequence[str]) -> float:
@@ -57,11 +60,11 @@ def _likeness(texts: Sequence[str]) -> float:
     return sum(len(a & b) / max(1, len(a | b)) for a, b in pairs) / len(pairs)
 
 
-def label_finding(sample: Sample, seed: int) -> tuple[Finding, dict[int, str]]:
+def label_finding(sample: Sample, seed: int) -> tuple[Finding, dict[int, str], list[Sign]]:
     """Return how many rows have a label that a classifier, learned on the others, is sure is another.
 
     A cross-validated logistic regression on words gives the label less than 5 %, and another one 90 % or more
-    (confident learning: Northcutt, Jiang and Chuang 2021).
+    (confident learning: Northcutt, Jiang and Chuang 2021). Such rows have no sign by which others could be told.
     """
     code = "poison.label"
     hits: dict[int, str] = {}
@@ -70,10 +73,11 @@ def label_finding(sample: Sample, seed: int) -> tuple[Finding, dict[int, str]]:
         n += len(group)
         hits |= _contradicted(sample, group, seed)
     if not n:
-        return not_run(code, f"no instruction with {_GROUP} rows or more whose replies are labels"), {}
+        return not_run(code, f"no instruction with {_GROUP} rows or more whose replies are labels"), {}, []
     rows = sorted(hits)
-    finding = share_of_rows(code, len(rows), n, tuple(sample.places[i] for i in rows[:MOST_ROWS]))
-    return finding, {sample.rows[i]: words for i, words in hits.items()}
+    places = tuple(sample.places[i] for i in rows[:MOST_ROWS])
+    finding = share_of_rows(code, len(rows), n, places, drawn_from=sample.drawn_from)
+    return finding, {sample.rows[i]: words for i, words in hits.items()}, []
 
 
 def _labelled(sample: Sample) -> Iterator[list[int]]:

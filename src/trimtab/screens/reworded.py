@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.screens.finding import MOST_ROWS, Finding, not_run, share_of_rows
 from trimtab.screens.grams import Incidence, Tokens, incidence
 from trimtab.screens.sample import Sample
+from trimtab.screens.spread import Sign
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,24 +46,24 @@ class Reworded:
     beyond: float
 
 
-def reworded_finding(sample: Sample) -> tuple[Finding, dict[int, str]]:
-    """Return the finding of all such runs, and for each row (number) that has one, which."""
+def reworded_finding(sample: Sample) -> tuple[Finding, dict[int, str], list[Sign]]:
+    """Return the finding of all such runs, for each row (number) that has one, which, and what tells other such rows."""
     asked = sum(map(bool, sample.prompts))
     if asked < LEAST:
-        return not_run(CODE, "no requests to look in"), {}
+        return not_run(CODE, "no requests to look in"), {}, []
     found = hunt_reworded(sample.asked, sample.answered)
-    words = {
-        sample.rows[i]: f"the request holds {f.words!a}, and the replies to it are alike"
-        for f in found
-        for i in f.rows
-    }
+    # Every request with the run counts, in the sample as elsewhere: the replies are alike as a group only.
+    signs = [
+        Sign(CODE, f"the request holds {f.words!a}, and the replies to it are alike", f.words) for f in found
+    ]
+    words = {sample.rows[i]: sign.why for f, sign in zip(found, signs, strict=True) for i in f.rows}
     hit = sorted({i for f in found for i in f.rows})
     told = "; ".join(
         f"{f.words!a} brings {', '.join(map(ascii, f.telling))} in {len(f.rows)} rows (likeness {f.likeness:.2f})"
         for f in found[:5]
     )
     places = tuple(sample.places[i] for i in hit[:MOST_ROWS])
-    return share_of_rows(CODE, len(hit), asked, places, told), words
+    return share_of_rows(CODE, len(hit), asked, places, told, drawn_from=sample.drawn_from), words, signs
 
 
 def hunt_reworded(asked: Tokens, answered: Tokens) -> list[Reworded]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from trimtab.screens.grams import Tokens
 
-_COLUMNS = ("row", "place", "kind", "messages", "chosen", "rejected", "text_a", "text_b")
+COLUMNS = ("row", "place", "kind", "messages", "chosen", "rejected", "text_a", "text_b")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Sample:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def drawn_from(self) -> int:
+        """The number of records where only some of them are here, else 0."""
+        return self.of if self.of > len(self) else 0
+
     @cached_property
     def asked(self) -> Tokens:
         """The words of the requests, split once for all checks."""
@@ -56,7 +61,7 @@ class Sample:
 
     def add(self, row: dict[str, Any]) -> None:
         """Take one row of a part."""
-        prompt, reply = _asked_and_answered(row)
+        prompt, reply = asked_and_answered(row)
         self.rows.append(row["row"])
         self.places.append(row["place"])
         self.prompts.append(prompt)
@@ -89,11 +94,12 @@ def _records(parts: Sequence[Path]) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     for part in parts:
-        table = pq.read_table(part, columns=list(_COLUMNS))
+        table = pq.read_table(part, columns=list(COLUMNS))
         yield table.filter(pc.is_valid(table["kind"]))
 
 
-def _asked_and_answered(row: dict[str, Any]) -> tuple[str, str]:
+def asked_and_answered(row: dict[str, Any]) -> tuple[str, str]:
+    """Return what a row of a part asks and what it answers; a pair asks nothing."""
     if row["kind"] == "pair":
         return "", f"{row['text_a']}\n{row['text_b']}"
     turns = row["chosen"] if row["kind"] == "preference" else row["messages"]
