@@ -203,6 +203,22 @@ def test_contamination_by_any_evaluation_file(tmp_path: Path) -> None:
     assert by_code(run(data, tmp_path / "again"))["contamination.grams"].status == "not run"
 
 
+def test_findings_name_the_case_and_what_was_left_out(tmp_path: Path) -> None:
+    cases = [
+        {"question": text(40, 12)},
+        {"question": "why"},
+        "{broken",
+        {"question": text(4, 12)},
+        {"a": [1]},
+    ]
+    leak = {"instruction": text(4, 12), "output": "It is so"}
+    data = write(tmp_path / "data.jsonl", [*rows(5, start=50), leak])
+    found = by_code(run(data, tmp_path / "out", against=[str(write(tmp_path / "eval.jsonl", cases))]))
+    told = "compared with 2 cases; 3 rows left out (2 without a text of 5 words, 1 records.json)"
+    assert found["contamination.grams"].text == f"data.jsonl, line 6 has eval.jsonl, line 4; {told}"
+    assert found["contamination.near"].text == f"data.jsonl, line 6 has eval.jsonl, line 4; {told}"
+
+
 def test_evaluation_sets_that_cannot_be_used_are_all_named(tmp_path: Path) -> None:
     short = write(tmp_path / "short.jsonl", [{"question": "why"}])
     with pytest.raises(InputError) as caught:

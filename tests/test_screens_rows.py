@@ -173,6 +173,26 @@ def test_text_that_three_cases_share_is_a_wrapping() -> None:
     assert codes(screen, sft(prompt=wrap)) == set()
 
 
+def test_a_text_that_many_cases_repeat_is_no_wrapping() -> None:
+    passage = "the old lighthouse on the northern cape was built by two brothers from Bergen in 1851"
+    row = sft(prompt=f"Note this: {passage}, as they say.")
+    for cases in ([[CASE, passage]] * 3, [[passage, f"{CASE} {i}"] for i in range(4)], [[passage]] * 9):
+        assert codes(Contamination(cases, near=False), row) == {"contamination.grams"}
+    replies = [[f"{passage} {word}" for word in ("one", "two", "three")]]
+    assert codes(Contamination(replies, near=False), row) == {"contamination.grams"}, (
+        "one case may say it thrice"
+    )
+    assert codes(Contamination([[f"{passage} {i}"] for i in range(3)], near=False), row) == set()
+
+
+def test_a_row_is_told_with_the_first_case_it_shares() -> None:
+    screen = Contamination([["nothing of the kind is said here by anybody"], [CASE], [CASE, "more " + CASE]])
+    inside, whole = sft(prompt=f"Quiz. {CASE}? Think, and say it in one word only."), sft(prompt=CASE + "?")
+    assert screen.sources(Batch([sft(), inside, whole])) == {
+        "contamination.grams": {1: 1, 2: 1}, "contamination.near": {2: 1},
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

@@ -92,6 +92,7 @@ def compare_rows(
     parts: Sequence[Path],
     reference: Reference,
     settings: Settings,
+    *,
     mark: Mark,
     progress: Callable[[int], None],
 ) -> list[Finding]:

@@ -30,12 +30,12 @@ class Contamination(RowScreen):
 
     def __init__(self, cases: Iterable[Sequence[str]], *, gram: int = GRAM, near: bool = True) -> None:
         texts = split([list(case) for case in cases])
-        self._gram = gram
+        self._cases = texts
         grams = rare_grams(texts, gram)
         self._known = {word for one in grams for word in one}
         self._ends = {one[-LEAST:] for one in grams}
         self._grams = {size: {g for g in grams if len(g) == size} for size in {len(g) for g in grams}}
-        self._near = _Near([words for case in texts for words in case]) if near else None
+        self._near = _Near(texts) if near else None
 
     def hits(self, batch: Batch) -> Hits:
         """Return the rows that share a run of words, and those that nearly repeat a case."""
@@ -48,6 +48,24 @@ class Contamination(RowScreen):
 
     def shares(self, words: list[str]) -> bool:
         """Whether `words` hold a run of words that is a held-out case's own."""
+        return self._shared(words) is not None
+
+    def sources(self, batch: Batch) -> dict[str, dict[int, int]]:
+        """Return for each code the rows that have it, each with the first case (index) that it shares that with.
+
+        All cases are gone through for each row: this is for the few rows that are told.
+        """
+        shared = {i: gram for i, words in enumerate(batch.words) if (gram := self._shared(words))}
+        found = {"contamination.grams": {i: self._first_with(gram) for i, gram in shared.items()}}
+        return found if self._near is None else {**found, "contamination.near": self._near.cases(batch)}
+
+    def _first_with(self, gram: Gram) -> int:
+        run = f" {' '.join(gram)} "
+        return next(
+            i for i, case in enumerate(self._cases) if any(run in f" {' '.join(words)} " for words in case)
+        )
+
+    def _shared(self, words: list[str]) -> Gram | None:
         known, run = self._known, 0
         # A run can only begin where enough known words follow each other, which is rare in other text.
         for end, word in enumerate(words, start=1):
@@ -55,13 +73,14 @@ class Contamination(RowScreen):
             if (
                 run >= LEAST
                 and tuple(words[end - LEAST : end]) in self._ends
-                and self._ends_here(words[:end], run)
+                and (gram := self._ends_here(words[:end], run))
             ):
-                return True
-        return False
+                return gram
+        return None
 
-    def _ends_here(self, words: list[str], run: int) -> bool:
-        return any(run >= size and tuple(words[-size:]) in grams for size, grams in self._grams.items())
+    def _ends_here(self, words: list[str], run: int) -> Gram | None:
+        sizes = (size for size, grams in self._grams.items() if run >= size and tuple(words[-size:]) in grams)
+        return next((tuple(words[-size:]) for size in sizes), None)
 
 
 def split(cases: Sequence[Sequence[str]]) -> list[list[list[str]]]:
@@ -73,11 +92,19 @@ def split(cases: Sequence[Sequence[str]]) -> list[list[list[str]]]:
 def rare_grams(cases: Sequence[Sequence[Sequence[str]]], gram: int = GRAM) -> frozenset[Gram]:
     """Return the runs of words of cases (each a list of texts, each a list of words) that fewer than three share.
 
-    Wrappings are shared by design: what is compared is what remains without text that many cases share. Runs of
-    fewer than four different words, such as counting, are nobody's own.
+    Wrappings are shared by design: what is compared is what remains without text that many cases share. One text that
+    stands in many cases (the same set given twice, a passage with several questions) is no wrapping: different texts
+    have to share a run, of different cases. Runs of fewer than four different words, such as counting, are nobody's own.
     """
-    counts = Counter(g for case in cases for g in {g for words in case for g in _grams(words, gram)})
-    return frozenset(g for g, n in counts.items() if n < _SHARED and len(set(g)) >= 4 and not _counts(g))
+    texts = dict.fromkeys(tuple(words) for case in cases for words in case)
+    counts = Counter(g for words in texts for g in set(_grams(words, gram)))
+    shared = {g for g, n in counts.items() if n >= _SHARED}
+    if shared:
+        owners = dict.fromkeys(tuple(map(tuple, case)) for case in cases)
+        grams = ({g for words in case for g in _grams(words, gram)} for case in owners)
+        of_cases = Counter(g for own in grams for g in own & shared)
+        shared = {g for g, n in of_cases.items() if n >= _SHARED}
+    return frozenset(g for g in counts if g not in shared and len(set(g)) >= 4 and not _counts(g))
 
 
 def _counts(gram: Gram) -> bool:
@@ -92,22 +119,34 @@ def _grams(words: Sequence[str], gram: int) -> list[Gram]:
 class _Near:
     """Held-out texts by their bands; a row that shares a band is compared word by word."""
 
-    def __init__(self, texts: Sequence[Sequence[str]]) -> None:
-        self._shingles = [shingles(words) for words in texts]
+    def __init__(self, cases: Sequence[Sequence[Sequence[str]]]) -> None:
+        first: dict[str, int] = {}
+        for i, case in enumerate(cases):
+            for words in case:
+                first.setdefault(" ".join(words), i)
+        texts, self._cases = list(first), list(first.values())
+        self._shingles = [shingles(text.split()) for text in texts]
         self._bands: dict[tuple[int, int], list[int]] = {}
-        for band, values in enumerate(band_hashes([" ".join(t) for t in texts])):
-            for case, value in enumerate(values.to_pylist()):
+        for band, values in enumerate(band_hashes(texts)):
+            for text, value in enumerate(values.to_pylist()):
                 if value is not None:
-                    self._bands.setdefault((band, value), []).append(case)
+                    self._bands.setdefault((band, value), []).append(text)
         self._known: list[list[int]] = [[] for _ in range(BANDS)]
         for band, value in self._bands:
             self._known[band].append(value)
 
     def hits(self, batch: Batch) -> list[int]:
-        texts = (batch.plain, plain_words(batch.prompts), plain_words(batch.replies))
-        return sorted(set[int]().union(*map(self._hits, texts)))
+        return sorted(self.cases(batch))
 
-    def _hits(self, texts: Sequence[str]) -> set[int]:
+    def cases(self, batch: Batch) -> dict[int, int]:
+        """Return the rows that nearly repeat a case, each with the first such case (index)."""
+        texts = (batch.plain, plain_words(batch.prompts), plain_words(batch.replies))
+        found: dict[int, int] = {}
+        for row, text in (hit for one in texts for hit in self._hits(one).items()):
+            found[row] = min(self._cases[text], found.get(row, self._cases[text]))
+        return found
+
+    def _hits(self, texts: Sequence[str]) -> dict[int, int]:
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -117,11 +156,12 @@ class _Near:
             known = pc.is_in(values, pa.array(self._known[band], pa.int64()))
             for row in np.flatnonzero(known.to_numpy(zero_copy_only=False)).tolist():
                 candidates.setdefault(row, set()).update(self._bands[band, values[row].as_py()])
-        near = set()
-        for row, cases in candidates.items():
+        near = {}
+        for row, others in candidates.items():
             own = shingles(texts[row].split())
-            if any(jaccard(own, self._shingles[case]) >= THRESHOLD for case in cases):
-                near.add(row)
+            alike = (text for text in sorted(others) if jaccard(own, self._shingles[text]) >= THRESHOLD)
+            if (first := next(alike, None)) is not None:
+                near[row] = first
         return near
 
 

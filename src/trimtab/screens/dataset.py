@@ -14,6 +14,7 @@ from trimtab.screens.compared import COMPARED, RealText, Reference, compare_rows
 from trimtab.screens.finding import Finding, abouts
 from trimtab.screens.held_out import read_held_out
 from trimtab.screens.inputs import Listing, printable
+from trimtab.screens.leaks import with_cases
 from trimtab.screens.modelled import Models
 from trimtab.screens.repeats import Repeats, find_repeats
 from trimtab.screens.sample import draw
@@ -111,11 +112,13 @@ def screen_dataset(
         raise InputError(Problem("screen.empty", data, "holds no row", "Give at least one row"))
     repeats = find_repeats(parts, near=settings.near) if tally.records else Repeats()
     clock.lap("duplicates")
-    findings = [*row_findings(tally), language_finding(tally), length_finding(tally)]
+    findings = with_cases(row_findings(tally), tally, parts, work / CASES)
+    findings += [language_finding(tally), length_finding(tally)]
     findings += repeat_findings(repeats, tally, near=settings.near)
     mark = _mark(repeats)
     sample = draw(parts, tally.records, settings.hunted, settings.seed)
-    findings += compare_rows(sample, parts, real, settings, mark, bar("rows compared", len(COMPARED)))
+    progress = bar("rows compared", len(COMPARED))
+    findings += compare_rows(sample, parts, real, settings, mark=mark, progress=progress)
     check_unchanged(sources)
     clock.lap("compared")
     done = sort_rows(parts, mark, exclude, out)

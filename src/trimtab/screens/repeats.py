@@ -61,7 +61,7 @@ class _Texts:
             self._read(part, wanted)
 
     def _read(self, part: Path, wanted: set[int]) -> None:
-        for row in _rows(part, wanted, ["row", "plain", "id", "mechanism", "lineage"]):
+        for row in numbered_rows(part, wanted, ["row", "plain", "id", "mechanism", "lineage"]):
             self.sketches[row["row"]] = sketch(row["plain"])
             if row["mechanism"] == _COUNTERFACTUAL:
                 self._family[row["row"]] = (row["id"], frozenset(row["lineage"]["parents"]))
@@ -76,10 +76,11 @@ class _Texts:
 
 def _places(parts: Iterable[Path], wanted: set[int]) -> Iterable[tuple[int, str]]:
     for part in parts if wanted else ():
-        yield from ((row["row"], row["place"]) for row in _rows(part, wanted, ["row", "place"]))
+        yield from ((row["row"], row["place"]) for row in numbered_rows(part, wanted, ["row", "place"]))
 
 
-def _rows(part: Path, wanted: set[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+def numbered_rows(part: Path, wanted: set[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the columns of those rows of a part whose number is wanted."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq

@@ -117,8 +117,8 @@ def _finished(path: Path, digest: str) -> str | None:
 
 @lru_cache(maxsize=2)
 def _tools(settings: Settings, cases: str, _digest: str) -> tuple[list[RowScreen], Languages, bool]:
-    texts = json.loads(Path(cases).read_text()) if Path(cases).exists() else []
-    return row_screens(settings, texts), Languages(), settings.near
+    known = json.loads(Path(cases).read_text())["cases"] if Path(cases).exists() else []
+    return row_screens(settings, [case["texts"] for case in known]), Languages(), settings.near
 
 
 @dataclass
