@@ -107,6 +107,49 @@ def test_kept_and_excluded_are_what_was_read(tmp_path: Path) -> None:
     assert not (tmp_path / "out/.trimtab-parts").exists()
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Compute 3 * 2", "Compute -3 * -2"),
+        ("Is it the case that a < b here?", "Is it the case that a > b here?"),
+        ("What does \U0001f600 mean to my friends here?", "What does \U0001f602 mean to my friends here?"),
+        ("\u0915\u093f", "\u0915\u0940"),
+        ("a b", "ab"),
+    ],
+)
+def test_rows_that_differ_in_signs_are_no_repeats(tmp_path: Path, one: str, other: str) -> None:
+    lines = [{"instruction": t, "output": "6"} for t in (one, other, f" {one.upper()}\t", other)]
+    done = run(write(tmp_path / "data.jsonl", lines), tmp_path / "out")
+    assert (done.kept, done.reasons) == (2, {"duplicates.exact": 2})
+    assert [row["why"] for row in read(tmp_path / "out/excluded.parquet")] == [
+        "repeats data.jsonl, line 1", "repeats data.jsonl, line 2",
+    ]  # fmt: skip
+
+
+def test_rows_that_differ_in_punctuation_nearly_repeat(tmp_path: Path) -> None:
+    lines = [{"instruction": text(1), "output": end} for end in ("yes", "Yes!", "(yes)")]
+    assert run(write(tmp_path / "data.jsonl", lines), tmp_path / "out").reasons == {"duplicates.near": 2}
+
+
+CHINESE = "\u8bf7\u95ee\u4e2d\u56fd\u7684\u9996\u90fd\u5728\u54ea\u91cc\u8bf7\u7528\u4e00\u53e5\u8bdd\u56de\u7b54\u8fd9\u4e2a\u95ee\u9898\u5e76\u8bf4\u660e\u4f60\u7684\u7406\u7531\u548c\u6765\u6e90"
+THAI = "\u0e1b\u0e23\u0e30\u0e40\u0e17\u0e28\u0e44\u0e17\u0e22\u0e21\u0e35\u0e40\u0e21\u0e37\u0e2d\u0e07\u0e2b\u0e25\u0e27\u0e07\u0e0a\u0e37\u0e48\u0e2d\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e\u0e21\u0e2b\u0e32\u0e19\u0e04\u0e23\u0e41\u0e25\u0e30\u0e2d\u0e22\u0e39\u0e48\u0e23\u0e34\u0e21\u0e41\u0e21\u0e48\u0e19\u0e49\u0e33"
+
+
+@pytest.mark.parametrize("asked", [CHINESE, THAI])
+def test_scripts_without_spaces_are_compared_by_character(tmp_path: Path, asked: str) -> None:
+    asked += asked[::-1]
+    changed = asked[:-3] + asked[0] + asked[-2:]
+    lines = [{"instruction": t, "output": "\u5317\u4eac"} for t in (asked, changed)]
+    leak = {"instruction": "Quiz: " + asked + "?", "output": text(1)}
+    cases = write(tmp_path / "eval.jsonl", [{"question": asked}])
+    done = run(
+        write(tmp_path / "data.jsonl", [*lines, leak, *rows(5)]), tmp_path / "out", against=[str(cases)]
+    )
+    assert done.reasons["duplicates.near"] == 1
+    assert by_code(done)["contamination.grams"].rows == tuple(f"data.jsonl, line {i}" for i in (1, 2, 3))
+    assert by_code(done)["contamination.near"].rows[:2] == ("data.jsonl, line 1", "data.jsonl, line 2")
+
+
 def test_findings_are_written_with_share_and_rows(tmp_path: Path) -> None:
     data = write(tmp_path / "data.jsonl", [*rows(19), rows(1)[0]])
     found = by_code(run(data, tmp_path / "out"))

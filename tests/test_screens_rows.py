@@ -173,6 +173,13 @@ def test_text_that_three_cases_share_is_a_wrapping() -> None:
     assert codes(screen, sft(prompt=wrap)) == set()
 
 
+def test_scripts_without_spaces_share_twenty_characters_or_a_whole_case() -> None:
+    case = "\u8bf7\u95ee\u4e2d\u56fd\u7684\u9996\u90fd\u5728\u54ea\u91cc\u8bf7\u7528\u4e00\u53e5\u8bdd\u56de\u7b54\u8fd9\u4e2a\u95ee\u9898"
+    screen = Contamination([[case], [case[12:][::-1]]], near=False)
+    hits = found(screen, sft(prompt=f"x{case[1:21]}y"), sft(prompt=case[:19]), sft(prompt=case[12:][::-1]))
+    assert hits == {"contamination.grams": [0]}, "a case of nine characters is too short"
+
+
 def test_a_text_that_many_cases_repeat_is_no_wrapping() -> None:
     passage = "the old lighthouse on the northern cape was built by two brothers from Bergen in 1851"
     row = sft(prompt=f"Note this: {passage}, as they say.")
@@ -235,6 +242,18 @@ def test_a_finding_as_json() -> None:
 def test_patterns_are_all_in_toml_and_the_default_policy_knows_its_codes() -> None:
     policy = tomllib.loads(files("trimtab.governance").joinpath("screening.toml").read_text())
     assert {*policy["exclude"], *policy["must_run"], *policy["limits"]} <= set(abouts())
+
+
+def test_marks_belong_to_their_letter_and_unspaced_scripts_are_split() -> None:
+    texts = [
+        "\u0915\u093f\u0924\u093e\u092c \u0939\u0948",
+        "I \u2764\ufe0f cafe\u0301s",
+        "\u0301a\u00e9",
+        "\u4e2d\u56fdGDP\u7684 3\u500d\u30c7\u30fc\u30bf",
+    ]
+    assert plain_words(texts) == [
+        "\u0915\u093f\u0924\u093e\u092c \u0939\u0948", "i cafe\u0301s", "a\u00e9", "\u4e2d \u56fd gdp \u7684 3 \u500d \u30c7 \u30fc \u30bf",
+    ]  # fmt: skip
 
 
 def test_words_of_ascii_and_of_other_text_are_the_same_words() -> None:

@@ -6,10 +6,17 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
+from unicodedata import normalize
 
 from trimtab.records.record import Message, Record
 
-_NOT_WORDS = r"[^\pL\pN]+"
+# Marks belong to the letter before them: they are the vowels of many scripts. After a sign they are part of the sign.
+_NOT_WORDS = r"(?:[^\pL\pM\pN]\pM*)+|^\pM+"
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\x{30FC}]"
+_EACH = rf"({_UNSPACED}\pM*)"
+_PUNCTUATION = frozenset(
+    ".,;:!?'\"()[]\u2018\u2019\u201c\u201d\u2026\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
+)
 _LETTERS = bytes(ord(chr(i).lower()) if i < 128 and chr(i).isalnum() else 32 for i in range(256))
 
 
@@ -96,7 +103,10 @@ def arrow(texts: Sequence[str]) -> Any:
 
 
 def plain_words(texts: Sequence[str]) -> list[str]:
-    """Return texts in lower case, with one space for everything that is no letter or digit."""
+    """Return texts in lower case, with one space for everything that is no letter or digit.
+
+    Scripts that put no space between words (Chinese, Japanese, Thai and their neighbours) have one around each character.
+    """
     found = [_ascii_words(text) if text.isascii() else "" for text in texts]
     others = [i for i, text in enumerate(texts) if not text.isascii()]
     for i, text in zip(others, _unicode_words(arrow([texts[i] for i in others])).to_pylist(), strict=True):
@@ -114,7 +124,22 @@ def _unicode_words(column: Any) -> Any:
 
     for sign in "'\u2019":  # don't is one word
         column = pc.replace_substring(column, sign, "")
-    return pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(column), _NOT_WORDS, " "))
+    column = pc.replace_substring_regex(pc.utf8_lower(column), _NOT_WORDS, " ")
+    unspaced = pc.match_substring_regex(column, _UNSPACED)
+    if pc.any(unspaced).as_py():
+        apart = pc.replace_substring_regex(column.filter(unspaced), _EACH, r" \1 ")
+        column = pc.replace_with_mask(column, unspaced, pc.replace_substring_regex(apart, " +", " "))
+    return pc.utf8_trim_whitespace(column)
+
+
+def folded(text: str) -> str:
+    """Return a text in lower case with one space for white space of any length, all signs left."""
+    return " ".join(normalize("NFC", text).lower().split())
+
+
+def signs(text: str) -> str:
+    """Return what a text has beside words, spaces and the punctuation of sentences: operators, symbols, emoji."""
+    return "".join(c for c in text if not (c.isalnum() or c.isspace() or c in _PUNCTUATION))
 
 
 def matching(column: Any, pattern: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -15,10 +16,16 @@ if TYPE_CHECKING:
 
 GRAM, LEAST = 13, 8
 """Words in a row that a row may not share with a held-out case; a case's text of 8 to 12 words counts as a whole.
+Of a script without spaces it is twenty characters, or 12 to 19 as a whole.
 
 Thirteen is the length of Brown et al. 2020, appendix C: eight words are shared by chance in a large dataset.
 """
 _SHARED = 3
+# Twenty characters of a script without spaces say about as much as thirteen words.
+_CHARACTERS = 1.5
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 
 Gram = tuple[str, ...]
 
@@ -112,8 +119,9 @@ def _counts(gram: Gram) -> bool:
 
 
 def _grams(words: Sequence[str], gram: int) -> list[Gram]:
-    size = min(gram, len(words))
-    return [tuple(words[i : i + size]) for i in range(len(words) - size + 1)] if size >= LEAST else []
+    scale = _CHARACTERS if 2 * sum(map(bool, map(_UNSPACED.match, words))) > len(words) else 1
+    size = min(round(gram * scale), len(words))
+    return [tuple(words[i : i + size]) for i in range(len(words) - size + 1)] if size >= LEAST * scale else []
 
 
 class _Near:

@@ -27,7 +27,7 @@ _SEED = 1
 
 
 def keys(plain: Sequence[str]) -> list[str]:
-    """Return 32 hex digits for each text (in plain words): two rows with the same are exact duplicates."""
+    """Return 32 hex digits for each text (in plain words): only two rows with the same can be exact duplicates."""
     return [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in plain]
 
 
@@ -107,9 +107,18 @@ class Clusters:
         return {row: first for row in self._parent if (first := self.first(row)) != row}
 
 
-def exact_repeats(table: Any) -> dict[int, int]:
-    """Return the rows whose `key` an earlier row has, each with that row."""
-    return {row: rows[0] for rows in groups(table, "key") for row in rows[1:]}
+def exact_repeats(alike: Iterable[Sequence[int]], texts: Mapping[int, int]) -> dict[int, int]:
+    """Return the rows that repeat an earlier one of the same words, each with that row.
+
+    `alike` are the groups of rows with the same words, `texts` the hash of each of their texts with all its signs.
+    """
+    repeats = {}
+    for rows in alike:
+        first: dict[int, int] = {}
+        for row in rows:
+            if first.setdefault(texts[row], row) != row:
+                repeats[row] = first[texts[row]]
+    return repeats
 
 
 def candidate_pairs(table: Any, band: int, left_out: Mapping[int, int]) -> NDArray[np.int64]:

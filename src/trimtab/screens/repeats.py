@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.engine import literal, load_daft
-from trimtab.screens.duplicates import BANDS, candidate_pairs, exact_repeats, near_repeats, sketch
+from trimtab.screens.batch import folded, signs
+from trimtab.screens.duplicates import BANDS, candidate_pairs, exact_repeats, groups, near_repeats, sketch
 from trimtab.screens.finding import MOST_ROWS
+from trimtab.screens.sample import COLUMNS, all_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,11 +38,18 @@ def find_repeats(parts: Sequence[Path], *, near: bool) -> Repeats:
     Rows that the bias mechanism made of one parent are counterfactuals, alike by design, and exempt.
     """
     table = load_daft().read_parquet([literal(path) for path in parts])
-    exact = exact_repeats(table)
+    # The words of a row are cheap to have; its signs are only asked of those that have the same words.
+    alike = list(groups(table, "key"))
+    signed = _Signed(parts, {row for rows in alike for row in rows})
+    exact = exact_repeats(alike, signed.texts)
     found = [candidate_pairs(table, band, exact) for band in range(BANDS)] if near else []
     pairs = _unique(found)
     texts = _Texts(parts, {int(row) for row in pairs.ravel()})
-    repeats = near_repeats(map(tuple, pairs.tolist()), texts.sketches, texts.counterfactual)
+    repeats = near_repeats(
+        map(tuple, pairs.tolist()),
+        texts.sketches,
+        lambda one, other: texts.counterfactual(one, other) or signed.unlike(one, other),
+    )
     named = {*exact.values(), *repeats.values(), *sorted(exact)[:MOST_ROWS], *sorted(repeats)[:MOST_ROWS]}
     return Repeats(exact, repeats, dict(_places(parts, named)))
 
@@ -49,6 +58,25 @@ def _unique(found: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     import numpy as np
 
     return np.unique(np.concatenate([np.empty((0, 2), np.int64), *found]), axis=0)
+
+
+class _Signed:
+    """Hashes, which hold within this process, of the texts of rows that share all words with another."""
+
+    def __init__(self, parts: Iterable[Path], wanted: set[int]) -> None:
+        self.texts: dict[int, int] = {}
+        self._words: dict[int, str] = {}
+        self._signs: dict[int, int] = {}
+        for part in parts if wanted else ():
+            for row in numbered_rows(part, wanted, [*COLUMNS, "key"]):
+                text = "\n".join(all_texts(row))
+                self.texts[row["row"]] = hash(folded(text))
+                self._words[row["row"]], self._signs[row["row"]] = row["key"], hash(signs(text))
+
+    def unlike(self, one: int, other: int) -> bool:
+        """Whether two rows have the same words and differ in signs other than punctuation: 3 - 2 and 3 * 2."""
+        same_words = one in self._words and self._words[one] == self._words.get(other)
+        return same_words and self._signs[one] != self._signs[other]
 
 
 class _Texts:

@@ -98,6 +98,14 @@ def _records(parts: Sequence[Path]) -> Iterator[Any]:
         yield table.filter(pc.is_valid(table["kind"]))
 
 
+def all_texts(row: dict[str, Any]) -> list[str]:
+    """Return the texts of a row of a part, as `batch.texts_of` those of a record."""
+    if row["kind"] == "pair":
+        return [row["text_a"], row["text_b"]]
+    turns = [*row["chosen"], row["rejected"][-1]] if row["kind"] == "preference" else row["messages"]
+    return [turn["content"] for turn in turns]
+
+
 def asked_and_answered(row: dict[str, Any]) -> tuple[str, str]:
     """Return what a row of a part asks and what it answers; a pair asks nothing."""
     if row["kind"] == "pair":
