@@ -127,6 +127,31 @@ def test_a_sampled_figure_is_decided_by_its_interval() -> None:
     assert decided([figure(code, 0.7, 0.61, 0.8)], limits=limits) == "fail"
     assert decided([figure(code, 0.7, 0.59, 0.8)], limits=limits, must_run=must) == "inconclusive"
 
+    assert decided([figure(code, 0.7, 0.59, 0.8)], limits=limits) == "inconclusive", (
+        "a limit that is there counts"
+    )
+
+
+@pytest.mark.parametrize(("hits", "verdict"), [(3, "pass"), (52, "inconclusive"), (90, "fail")])
+def test_a_share_of_a_sample_is_decided_by_its_interval(hits: int, verdict: str) -> None:
+    code, limits = "poison.trigger", {"poison.trigger": 0.1}
+    assert decided([share_of_rows(code, hits, 500, drawn_from=9_000)], limits=limits) == verdict
+    assert decided([share_of_rows(code, hits, 500)], limits=limits) == ("pass" if hits == 3 else "fail")
+    told = decide_screen(
+        read_screen_policy(None).model_copy(update={"must_run": (), "limits": limits}),
+        [share_of_rows(code, 52, 500, drawn_from=9_000)],
+    )
+    assert told[0].reason == (
+        "10.4 %, at most 10 % allowed, n 500 of 9,000: the interval, 8.02 % to 13.4 %, includes the limit"
+    )
+
+
+def test_a_limit_is_the_least_where_lower_is_worse() -> None:
+    code = "fidelity.distinct"
+    assert decided([figure(code, 0.09, 0.08, 0.1)], limits={code: 0.9}) == "fail"
+    assert decided([figure(code, 0.95, 0.91, 0.99)], limits={code: 0.9}) == "pass"
+    assert decided([figure(code, 0.95, 0.89, 0.99)], limits={code: 0.9}) == "inconclusive"
+
 
 @pytest.mark.parametrize(
     ("name", "code"), [("none.jsonl", "records.missing"), ("empty.jsonl", "screen.empty")]

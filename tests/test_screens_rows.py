@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trimtab.records.record import Lineage, Record, conversation
+from trimtab.records.record import Lineage, Message, Record, conversation
 from trimtab.screens.batch import Batch, plain_words
 from trimtab.screens.contamination import Contamination
 from trimtab.screens.finding import Finding, about, abouts, not_run, share_of_rows
@@ -73,6 +73,27 @@ def test_each_fault_of_form_is_found_alone(record: Record, code: str) -> None:
 )  # fmt: skip
 def test_ordinary_rows_have_no_fault_of_form(record: Record) -> None:
     assert codes(Form(), record) == set()
+
+
+@pytest.mark.parametrize(
+    ("roles", "fine"),
+    [
+        ("user assistant tool assistant", True),
+        ("system developer user assistant tool tool assistant user assistant", True),
+        ("user assistant tool assistant tool assistant", True),
+        ("user tool assistant", False),
+        ("tool user assistant", False),
+        ("user assistant tool", False),
+        ("user assistant tool user assistant", False),
+        ("user assistant assistant", False),
+        ("assistant", False),
+        ("system", False),
+        ("user assistant system user assistant", False),
+    ],
+)
+def test_tools_answer_the_assistant_and_nobody_else(roles: str, fine: bool) -> None:
+    messages = tuple(Message(role=role, content=LONG) for role in roles.split())  # type: ignore[arg-type]
+    assert ("form.roles" not in codes(Form(), Record(kind="sft", messages=messages))) == fine
 
 
 def test_invisible_characters_are_named_and_joiners_of_a_script_are_not() -> None:

@@ -17,6 +17,7 @@ from trimtab.records.record import digest
 from trimtab.records.toml import parse_toml
 from trimtab.screens.finding import Finding, abouts
 from trimtab.screens.settings import Settings
+from trimtab.statistics.estimate import Estimate
 
 
 class ScreenPolicy(BaseModel):
@@ -94,8 +95,9 @@ def _unknown(policy: ScreenPolicy, path: Path) -> list[Problem]:
 def decide_screen(policy: ScreenPolicy, findings: Sequence[Finding]) -> list[Decision]:
     """Return what every limit and every check that must run comes to, in the order of the findings.
 
-    A share of rows is known exactly, all were read: it is compared as it stands. Another figure is of a sample, and
-    only an interval that lies whole on one side of its limit decides.
+    A share of rows that were all read is known exactly: it is compared as it stands. Another figure is of a sample, and
+    only an interval that lies whole on one side of its limit decides. A limit is the most that a figure may be, or the
+    least where lower is worse.
     """
     found = {finding.code: finding for finding in findings}
     codes = [code for code in abouts() if code in policy.limits or code in policy.must_run]
@@ -110,18 +112,26 @@ def _decide(policy: ScreenPolicy, code: str, finding: Finding | None) -> Decisio
         return Decision(code, "inconclusive", f"not run: {why}") if must else None
     if limit is None:
         return Decision(code, "pass", "ran")
-    e = finding.estimate
-    low, high = (e.value, e.value) if e.unit == "share" else (e.low, e.high)
-    told = f"{_figure(e.value, e.unit)}, at most {_figure(limit, e.unit)} allowed, n {e.n:,}"
-    if high <= limit:
-        return Decision(code, "pass", told)
-    if low > limit:
-        return Decision(code, "fail", told)
-    return Decision(code, "inconclusive", f"{told}: the interval includes the limit") if must else None
+    return _against(limit, finding, finding.estimate)
+
+
+def _against(limit: float, finding: Finding, e: Estimate) -> Decision:
+    exact = e.unit == "share" and not finding.drawn_from
+    low, high = (e.value, e.value) if exact else (e.low, e.high)
+    least = finding.about.worse == "lower"
+    told = f"{_figure(e.value, e.unit)}, at {'least' if least else 'most'} {_figure(limit, e.unit)} allowed, n {e.n:,}"
+    if finding.drawn_from:
+        told += f" of {finding.drawn_from:,}"
+    if (low >= limit) if least else (high <= limit):
+        return Decision(finding.code, "pass", told)
+    if (high < limit) if least else (low > limit):
+        return Decision(finding.code, "fail", told)
+    interval = f"{_figure(low, e.unit)} to {_figure(high, e.unit)}"
+    return Decision(finding.code, "inconclusive", f"{told}: the interval, {interval}, includes the limit")
 
 
 def _figure(value: float, unit: str) -> str:
-    return f"{100 * value:.3g} %" if unit == "share" else f"{value:.3f}"
+    return f"{100 * value:.3g} %" if unit in ("share", "of texts") else f"{value:.3f}"
 
 
 def overall_screen(decisions: Sequence[Decision]) -> Outcome:

@@ -44,7 +44,7 @@ def screen_panel(summary: Mapping[str, Any]) -> Group:
 MEANING = {
     "pass": "Every limit of the policy holds. What a finding does not show stands beside it.",
     "fail": "At least one limit of the policy does not hold.",
-    "inconclusive": "No limit was exceeded, but a check that the policy asks for did not run or decides nothing.",
+    "inconclusive": "No limit was exceeded, but a check that the policy asks for did not run, or a figure is too uncertain to decide.",
 }
 
 

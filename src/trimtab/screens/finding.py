@@ -20,12 +20,13 @@ MOST_ROWS = 3
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a finding before any data is read: its words, and what it cannot show."""
+    """What is known of a finding before any data is read: its words, what it cannot show, and which figure is worse."""
 
     title: str
     severity: Severity
     blind: str
     fix: str
+    worse: Literal["higher", "lower"] = "higher"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, dropwhile, pairwise
 
 from trimtab.records.record import Message, Record
 from trimtab.screens.batch import Batch, any_of, arrow, matching
@@ -17,6 +17,8 @@ LONGEST = 100_000
 _OPEN_END = re.compile(r"(?<=[^\W\d_])[,\u2013\u2014]\s*$|(?:^|\s)(\w+)\s*$")
 _OPEN = "_,\u2013\u2014"
 _LEAST_WORDS = 15
+# Whose turn may follow whose: tools, one or several, answer what the assistant called, and it goes on from there.
+_NEXT = {"": ("user",), "user": ("assistant",), "assistant": ("user", "tool"), "tool": ("tool", "assistant")}
 
 
 class Form(RowScreen):
@@ -89,7 +91,7 @@ def is_same(record: Record, parts: Sequence[str]) -> bool:
 
 
 def in_order(record: Record) -> bool:
-    """Whether user and assistant take turns, after the system's words, and the assistant has the last."""
+    """Whether user and assistant take turns, after the system's words, tools only within those of the assistant, who has the last."""
     if record.kind in ("pair", "document"):
         return True
     return all(_take_turns([m.role for m in turns or ()]) for turns in _conversations(record))
@@ -102,8 +104,6 @@ def _conversations(record: Record) -> tuple[tuple[Message, ...] | None, ...]:
 def _take_turns(roles: list[str]) -> bool:
     if roles == ["user", "assistant"]:  # as nearly all are
         return True
-    talk = [role for role in roles if role != "tool"]
-    while talk and talk[0] in ("system", "developer"):
-        talk.pop(0)
-    wanted = ["user", "assistant"] * (len(talk) // 2)
-    return bool(talk) and talk == wanted
+    talk = list(dropwhile(("system", "developer").__contains__, roles))
+    turns = pairwise(["", *talk])
+    return talk[-1:] == ["assistant"] and all(role in _NEXT.get(before, ()) for before, role in turns)
