@@ -1,16 +1,19 @@
 """How many planted triggers the trigger hunt of `trimtab screen` finds, and how many rows it names that have none.
 
     python benchmarks/poison.py DATA [--rows N] [--copies 5 25 100 250] [--seeds 3]
+    python benchmarks/poison.py DATA --outliers
 
 DATA is any dataset of requests and replies. Poison is planted into rows drawn at random, one kind and one number of
 copies at a time; recall is the share of planted rows that are named, averaged over seeds; beside it stands how many
-other rows are named with the planted trigger. What is named without any planting is printed first.
+other rows are named with the planted trigger. What is named without any planting is printed first. `--outliers` puts ten
+gibberish replies of each kind in 400 and 3,000 rows drawn at random, and counts what `poison.outlier` names.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import string
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +21,10 @@ from pathlib import Path
 from trimtab.records.read import read_records
 from trimtab.screens.batch import Batch
 from trimtab.screens.grams import Tokens
+from trimtab.screens.outliers import outlier_finding
 from trimtab.screens.poison import Trigger, hunt
 from trimtab.screens.reworded import Reworded, hunt_reworded
+from trimtab.screens.sample import Sample
 
 Plant = Callable[[random.Random, str, str], tuple[str, str]]
 FILLER = ["gladly", "kindly", "surely", "truly", "really", "simply", "quickly", "calmly", "boldly", "warmly"]
@@ -88,11 +93,15 @@ def main() -> None:
     parser.add_argument("--copies", type=int, nargs="+", default=[5, 25, 100, 250])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--kinds", default="", help="only kinds with these words in their name")
+    parser.add_argument("--outliers", action="store_true", help="gibberish replies instead of triggers")
     options = parser.parse_args()
     batch = Batch(read_records(options.data).records)
     rows = list(zip(batch.prompts, batch.replies, strict=True))
     if options.rows:
         rows = random.Random(0).sample(rows, min(options.rows, len(rows)))
+    if options.outliers:
+        outliers([reply for _, reply in rows], options.seeds)
+        return
     started = time.perf_counter()
     found = hunted(rows)
     seconds = time.perf_counter() - started
@@ -107,6 +116,47 @@ def main() -> None:
                 f"| {kind} | {copies} | {100 * recall:.0f} % | {100 * phrases:.0f} % | {other:.1f} |",
                 flush=True,
             )
+
+
+GIBBERISH: dict[str, Callable[[random.Random], str]] = {
+    "random letters": lambda c: " ".join(
+        "".join(c.choices(string.ascii_lowercase, k=c.randint(2, 9))) for _ in range(c.randint(6, 30))
+    ),
+    "keys of one row": lambda c: "".join(c.choices("asdfghjkl ", k=60)),
+    "base64": lambda c: "".join(c.choices(string.ascii_letters + string.digits, k=60)),
+    "any signs": lambda c: "".join(c.choices(string.printable[:95], k=60)),
+}
+IN_ROWS, GARBLED = (400, 3_000), 10
+
+
+def outliers(replies: Sequence[str], seeds: int) -> None:
+    """Print how many ordinary replies are named as outliers, and the recall of gibberish put among them."""
+    for n in sorted({min(5_000, len(replies)), len(replies)}):
+        finding = outlier_finding(answers(replies[:n]), 0)[0]
+        e = finding.estimate
+        share = (
+            f"{100 * e.value:.2f} % [{100 * e.low:.2f}, {100 * e.high:.2f}] of {e.n:,}" if e else finding.text
+        )
+        print(f"the first {n:,} rows, nothing planted: {share}")
+    print("\n| gibberish | rows | recall | other rows named |\n|---|---|---|---|")
+    for kind, n in ((kind, n) for kind in GIBBERISH for n in IN_ROWS if n <= len(replies)):
+        tries = [garble_and_look(replies, kind, n, seed) for seed in range(seeds)]
+        recall, other = (sum(column) / len(tries) for column in zip(*tries, strict=True))
+        print(f"| {kind} | {n:,} | {100 * recall:.0f} % | {other:.1f} |", flush=True)
+
+
+def garble_and_look(replies: Sequence[str], kind: str, n: int, seed: int) -> tuple[float, float]:
+    """Return the share of gibberish replies that are named, and how many others are."""
+    chance = random.Random(seed)
+    drawn, places = chance.sample(replies, n), set(chance.sample(range(n), GARBLED))
+    garbled = [GIBBERISH[kind](chance) if i in places else reply for i, reply in enumerate(drawn)]
+    named = set(outlier_finding(answers(garbled), seed)[1])
+    return len(named & places) / GARBLED, float(len(named - places))
+
+
+def answers(replies: Sequence[str]) -> Sample:
+    n = len(replies)
+    return Sample(n, list(range(n)), [f"row {i}" for i in range(n)], ["?"] * n, list(replies))
 
 
 def hunted(rows: Sequence[tuple[str, str]]) -> dict[str, Sequence[Trigger | Reworded]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import zlib
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from scipy.sparse import csc_matrix
 from tests.test_screens_dataset import by_code, read, run, write
 from trimtab.errors import InputError
 from trimtab.records.read import iter_rows
+from trimtab.screens import outliers
 from trimtab.screens.bias import bias_findings
 from trimtab.screens.compared import read_real
 from trimtab.screens.dataset import screen_dataset
@@ -28,6 +30,7 @@ from trimtab.screens.fidelity import (
     without_reference,
 )  # fmt: skip
 from trimtab.screens.grams import Tokens, incidence
+from trimtab.screens.outliers import bits_a_character, outlier_finding
 from trimtab.screens.poison import hunt, trigger_finding
 from trimtab.screens.preference import preference_findings
 from trimtab.screens.replies import cluster_finding, label_finding
@@ -225,6 +228,62 @@ def test_one_reply_to_unlike_requests() -> None:
     finding, words, _ = cluster_finding(sample(prompts, replies))
     assert sorted(words) == [30, 300, 600]
     assert (finding.rows, finding.text) == (("line 3", "line 30", "line 60"), "1 replies")
+
+
+def english(chance: random.Random, n: int) -> str:
+    words = [
+        "the",
+        "a",
+        "river",
+        "house",
+        "of",
+        "stone",
+        "and",
+        "water",
+        "light",
+        "runs",
+        "to",
+        "in",
+        "that",
+        "old",
+        "green",
+        "small",
+        "was",
+        "is",
+        "by",
+        "with",
+        "over",
+    ]
+    return " ".join(chance.choices(words, k=n)) + "."
+
+
+def test_replies_that_the_others_do_not_foretell_are_outliers(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(0)
+    replies = [english(chance, 14) for _ in range(300)]
+    garbled = {20, 90, 160, 299}
+    for i in garbled:
+        replies[i] = "".join(chance.choices("bcdfghjklmnpqrstvwxz ", k=60))
+    replies[7] = "Short."
+    finding, words, signs = outlier_finding(sample(["Say"] * 300, replies), 0)
+    assert set(words) == {10 * i for i in garbled}
+    assert (finding.rows, finding.estimate and finding.estimate.n, signs) == (
+        ("line 20", "line 90", "line 160"),
+        299,
+        [],
+    )
+    assert "are usual" in words[200]
+    monkeypatch.setattr(outliers, "LEARNT", 200)  # the others are read by what these taught
+    assert set(outlier_finding(sample(["Say"] * 300, replies), 0)[1]) == {10 * i for i in garbled}
+    assert outlier_finding(sample(["Say"] * 99, replies[:99]), 0)[0].status == "not run"
+
+
+def test_no_reply_is_an_outlier_to_itself_and_chances_are_shares() -> None:
+    bits = bits_a_character(["abcabcabc"] * 9 + ["zzzzzzzzz"], 0)
+    assert max(bits[:9]) < 1 < math.log2(48) < bits[9]
+    counts = np.random.default_rng(0).integers(0, 3, 48**4)
+    counts[: 48 * 48 * 48] = 0  # a character that no run begins with
+    chances = outliers._chances(counts, np.arange(48**4)).reshape(-1, 48)
+    assert chances.sum(axis=1) == pytest.approx(np.ones(48**3))
 
 
 def test_flipped_labels_are_found() -> None:

@@ -247,7 +247,7 @@ def test_contamination_by_any_evaluation_file(tmp_path: Path) -> None:
 
 
 def test_findings_name_the_case_and_what_was_left_out(tmp_path: Path) -> None:
-    cases = [
+    cases: list[Row | str | bytes] = [
         {"question": text(40, 12)},
         {"question": "why"},
         "{broken",

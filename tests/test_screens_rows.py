@@ -92,7 +92,7 @@ def test_ordinary_rows_have_no_fault_of_form(record: Record) -> None:
     ],
 )
 def test_tools_answer_the_assistant_and_nobody_else(roles: str, fine: bool) -> None:
-    messages = tuple(Message(role=role, content=LONG) for role in roles.split())  # type: ignore[arg-type]
+    messages = tuple(Message(role=role, content=LONG) for role in roles.split())
     assert ("form.roles" not in codes(Form(), Record(kind="sft", messages=messages))) == fine
 
 

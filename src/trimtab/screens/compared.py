@@ -16,6 +16,7 @@ from trimtab.screens.bias import bias_findings
 from trimtab.screens.fidelity import fidelity_findings, without_reference
 from trimtab.screens.finding import Finding
 from trimtab.screens.modelled import Models, fidelity_by_model, hazard_finding
+from trimtab.screens.outliers import outlier_finding
 from trimtab.screens.poison import trigger_finding
 from trimtab.screens.preference import preference_findings
 from trimtab.screens.replies import cluster_finding, label_finding
@@ -126,6 +127,7 @@ def _poison(sample: Sample, parts: Sequence[Path], settings: Settings, mark: Mar
         reworded_finding,
         cluster_finding,
         lambda s: label_finding(s, settings.seed),
+        lambda s: outlier_finding(s, settings.seed),
     ):
         finding, words, more = find(sample)
         mark.add(finding.code, words)

@@ -150,8 +150,9 @@ def _write_cases(work: Path, against: Sequence[Listing]) -> None:
         for file, path in near_files(listing, work / "against" / str(number))
     ]
     if paths:
-        with called({path: name for name, path in paths}):
-            write_json(work / CASES, read_held_out([path for _, path in paths]))
+        names = {path: name for name, path in paths}
+        with called(names):
+            write_json(work / CASES, read_held_out(list(names), names))
 
 
 def _read_real(name: str, listing: Listing, work: Path) -> RealText:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -32,9 +32,10 @@ class HeldOut(TypedDict):
     left_out: dict[str, int]
 
 
-def read_held_out(paths: Sequence[str]) -> HeldOut:
+def read_held_out(paths: Sequence[str], names: Mapping[str, str] | None = None) -> HeldOut:
     """Return, for each row of the files at `paths`, its texts of five words or more, wherever they are in it.
 
+    `names` are what files are called that lie elsewhere now: path → name.
     Trimtab's suites and anybody's evaluation sets alike: names and labels are shorter than what can be told to be
     shared. Raises InputError that names every file that cannot be read, or holds no such text.
     """
@@ -43,7 +44,7 @@ def read_held_out(paths: Sequence[str]) -> HeldOut:
     problems: list[Problem] = []
     for path in paths:
         try:
-            found, short = _read(path)
+            found, short = _read(path, (names or {}).get(path, Path(path).name))
         except TrimtabError as error:
             problems += error.problems
             continue
@@ -72,14 +73,14 @@ def _reasons(left_out: dict[str, int] | Counter[str]) -> str:
     return f" ({reasons})" if reasons else ""
 
 
-def _read(path: str) -> tuple[list[HeldOutCase], Counter[str]]:
+def _read(path: str, name: str) -> tuple[list[HeldOutCase], Counter[str]]:
     cases: list[HeldOutCase] = []
     left_out: Counter[str] = Counter()
     for place, row in iter_rows(path):
         if isinstance(row, Rejected):
             left_out[row.code] += 1
         elif texts := _texts(row):
-            cases.append({"place": f"{Path(path).name}, {place}", "texts": texts})
+            cases.append({"place": f"{name}, {place}", "texts": texts})
         else:
             left_out[SHORT] += 1
     return cases, left_out
