@@ -23,7 +23,7 @@ Thirteen is the length of Brown et al. 2020, appendix C: eight words are shared 
 _SHARED = 3
 # Twenty characters of a script without spaces say about as much as thirteen words.
 _CHARACTERS = 1.5
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 
@@ -119,7 +119,7 @@ def _counts(gram: Gram) -> bool:
 
 
 def _grams(words: Sequence[str], gram: int) -> list[Gram]:
-    scale = _CHARACTERS if 2 * sum(map(bool, map(_UNSPACED.match, words))) > len(words) else 1
+    scale = _CHARACTERS if 2 * sum(map(bool, map(UNSPACED.match, words))) > len(words) else 1
     size = min(round(gram * scale), len(words))
     return [tuple(words[i : i + size]) for i in range(len(words) - size + 1)] if size >= LEAST * scale else []
 

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from trimtab.errors import InputError, Problem, TrimtabError
 from trimtab.records.read import Rejected, iter_rows
-from trimtab.screens.batch import plain_words
+from trimtab.screens.contamination import UNSPACED
 from trimtab.screens.duplicates import LEAST_WORDS
 
 SHORT = "short"
@@ -91,7 +91,8 @@ def _texts(row: dict[str, Any]) -> list[str]:
 
 
 def _long_enough(text: str) -> bool:
-    return len((text if text.isascii() else plain_words([text])[0]).split()) >= LEAST_WORDS
+    # A character of a script without spaces is a word; most texts have enough of others.
+    return len(text.split()) >= LEAST_WORDS or len(UNSPACED.findall(text)) >= LEAST_WORDS
 
 
 def _strings(value: Any) -> Iterator[str]:
