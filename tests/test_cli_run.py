@@ -117,6 +117,8 @@ def test_all_problems_of_a_configuration_come_at_once_one_line_each(command: Com
         (("--seed", -1), "config.value"),
         (("--model", "gpt"), "model.name"),
         (("--model", ""), "config.value"),
+        (("--model", "dir/missing"), "model.missing"),
+        (("--model", "openai/m", "--config", "costly.toml"), "endpoint.no-price"),
         (("--engine", "spark"), "engine.unknown"),
         (("--output", "file/runs"), "run.not-writable"),
     ],
@@ -125,11 +127,16 @@ def test_bad_options_are_one_line(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...], code: str
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     (tmp_path / "file").touch()
+    (tmp_path / "costly.toml").write_text("[endpoint]\nmax_cost_usd = 1.0\n")
     ended = command("run", *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert f"[{code}]" in ended.err
     assert ended.err.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["costly.toml", "file"], (
+        "no run is left behind, to be gone on with"
+    )
 
 
 def test_the_plan_of_an_endpoint_has_requests_and_cost(command: Command, tmp_path: Path) -> None:

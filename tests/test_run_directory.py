@@ -36,6 +36,16 @@ def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
     assert [r.folder for r in runs(tmp_path)] == sorted([first.folder, second.folder])
 
 
+def test_an_unfinished_run_from_before_a_finished_one_was_given_up(tmp_path: Path) -> None:
+    old = open_run(tmp_path, RunConfig())
+    about = {**old.about, "started": "2026-01-31T00:00:00+00:00"}
+    (old.folder / "run.json").write_text(json.dumps(about))
+    finish(open_run(tmp_path, RunConfig(seed=1), fresh=True))
+    new = open_run(tmp_path, RunConfig(seed=1))
+    assert len(runs(tmp_path)) == 3
+    assert open_run(tmp_path, RunConfig(seed=1)).folder == new.folder
+
+
 def test_a_run_without_its_page_is_not_finished(tmp_path: Path) -> None:
     first = open_run(tmp_path, RunConfig())
     (first.folder / "report.json").write_text("{}")

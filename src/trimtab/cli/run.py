@@ -28,7 +28,7 @@ def run(
     engine: str = typer.Option("native", help="Where batches run: native, ray or ray://HOST:PORT."),
     json: bool = typer.Option(False, "--json", help="JSON lines on stdout."),
 ) -> None:
-    """Run the whole loop on a model; an unfinished run of the same name is resumed.
+    """Run the whole loop on a model; an unfinished run of the same name is resumed, unless a later one is finished.
 
     Examples: `trimtab run`, `trimtab run --quick`, `trimtab run --model dir/my-model -c trimtab.toml`.
 
@@ -49,13 +49,17 @@ def run(
     from trimtab.report.page import write_report
     from trimtab.report.panel import panel
     from trimtab.run import evidence
-    from trimtab.run.directory import held, open_run
+    from trimtab.run.directory import check_root, held, open_run, unfinished_run
     from trimtab.run.stages import Loop, run_loop
     from trimtab.run.summary import summarise
 
     set_engine(engine)
-    directory = open_run(output, settings, fresh=fresh)
+    check_root(output)
+    if not fresh:
+        unfinished_run(output, settings)  # one of another configuration is told before weights are loaded
+    # A model that cannot be had must leave no run behind, which every later command would be taken to go on with.
     base = load_model(settings.model, settings.endpoint.limits)
+    directory = open_run(output, settings, fresh=fresh)
     with held(directory.folder), bars() as bar:
         run_loop(Loop(directory, settings, base, bar))
     if not base.capabilities.trainable:

@@ -21,7 +21,7 @@ from trimtab.governance.policy import gates_digest
 from trimtab.probes.outcome import Outcome, read_outcomes
 from trimtab.records.read import read_records
 from trimtab.records.record import Record
-from trimtab.records.write import write_json, write_jsonl, write_records
+from trimtab.records.write import check_writable, write_json, write_jsonl, write_records
 from trimtab.run.config import RunConfig
 
 STARTED = "run.json"
@@ -127,30 +127,39 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 def open_run(root: Path, config: RunConfig, *, fresh: bool = False) -> RunDirectory:
-    """Return the newest unfinished run of this name in `root`, or a new one.
+    """Return the run to go on with (`unfinished_run`) unless `fresh`, or a new one."""
+    return (None if fresh else unfinished_run(root, config)) or _new(root, config)
 
-    Raises ConfigError when the unfinished run was started with another configuration, naming the first field.
+
+def check_root(root: Path) -> None:
+    """Raise InputError when no run can be made in `root`: before a model is loaded for it."""
+    try:
+        check_writable(root / STARTED)
+    except InputError as error:
+        why, fix = error.problems[0].message, "Choose a folder that can be written to with -o."
+        raise InputError(Problem("run.not-writable", str(root), why, fix)) from error
+
+
+def unfinished_run(root: Path, config: RunConfig) -> RunDirectory | None:
+    """Return the newest unfinished run of this name in `root`; one that is older than a finished one was given up.
+
+    Raises ConfigError when it was started with another configuration, naming the first field.
     """
-    unfinished = (
-        []
-        if fresh
-        else [r for r in runs(root) if not r.finished and r.about["config"].get("name") == config.name]
+    named = [r for r in runs(root) if r.about["config"].get("name") == config.name]
+    over = max((r.about["started"] for r in named if r.finished), default="")
+    unfinished = [r for r in named if not r.finished and r.about["started"] >= over]
+    if not unfinished:
+        return None
+    run = unfinished[-1]
+    # Waivers came later than the first runs: one without the key has none.
+    old, new = (
+        {"config": {"waivers": [], **a["config"]}, **_digests(a)} for a in (run.about, _about(config))
     )
-    if unfinished:
-        run = unfinished[-1]
-        # Waivers came later than the first runs: one without the key has none.
-        old, new = (
-            {"config": {"waivers": [], **a["config"]}, **_digests(a)} for a in (run.about, _about(config))
-        )
-        if field := _changed(old, new).removeprefix("config."):
-            fix = "Use the old value, or start anew with --fresh."
-            raise ConfigError(
-                Problem(
-                    "run.config-changed", f"{run.folder}, {field}", "differs from the unfinished run", fix
-                )
-            )
-        return run
-    return _new(root, config)
+    if field := _changed(old, new).removeprefix("config."):
+        fix = "Use the old value, or start anew with --fresh."
+        what = "differs from the unfinished run"
+        raise ConfigError(Problem("run.config-changed", f"{run.folder}, {field}", what, fix))
+    return run
 
 
 def runs(root: Path) -> list[RunDirectory]:
