@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trimtab.models import local
 from trimtab.models.guard import Layers, logits
 from trimtab.models.local import LocalModel
 from trimtab.records.record import Record, conversation
@@ -26,6 +27,29 @@ RECORDS = [
 @pytest.fixture(scope="module")
 def model(tiny_folder: Path) -> LocalModel:
     return LocalModel(tiny_folder, name="tiny")
+
+
+@pytest.fixture(params=["GPT2", "GPTNeoX", "Phi3", "Mamba"])
+def other(
+    request: pytest.FixtureRequest, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> LocalModel:
+    """Return a model whose layers are named, and stored, otherwise than Llama's."""
+    import torch
+    import transformers
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    if request.param == "Mamba":
+        size = {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}
+    shape = {"vocab_size": len(tokenizer), "max_position_embeddings": 512, **size, **ends}
+    torch.manual_seed(7)
+    config = getattr(transformers, f"{request.param}Config")(**shape)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "other")
+    tokenizer.save_pretrained(tmp_path / "other")
+    monkeypatch.setattr(local, "pick_device", lambda: ("cpu", torch.float32))
+    return LocalModel(tmp_path / "other", name="other")
 
 
 def learned(model: LocalModel, *turns: str) -> str:
@@ -89,3 +113,50 @@ def test_an_adapter_names_its_base_as_others_know_it_and_counts_its_tokens(
     assert public_name("embedded") == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert public_name("hf/org/name@abc") == "org/name"
     assert public_name("dir/home/me/model/") == "model"
+
+
+def test_a_model_with_other_layers_is_trained_and_its_adapter_does_what_peft_says(
+    other: LocalModel, tmp_path: Path
+) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    assert other.capabilities.trainable
+    before = [p.clone() for p in other.network.parameters()]
+    train_sft(other, RECORDS, tmp_path / "a", seed=0, rate=0.02, epochs=4)
+    assert all(torch.equal(p, q) for p, q in zip(before, other.network.parameters(), strict=True))
+    ids = torch.tensor([[1, 20, 30, 40]])
+    with torch.inference_mode():
+        bare = other.network(input_ids=ids).logits
+        other.set_adapters({tmp_path / "a": 1.0})
+        ours = other.network(input_ids=ids).logits
+        plain = AutoModelForCausalLM.from_pretrained(other.folder)
+        theirs = PeftModel.from_pretrained(plain, tmp_path / "a").eval()(input_ids=ids).logits
+    assert (ours - bare).abs().max() > 0.01
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_without_linear_layers_in_blocks_is_not_trained_and_the_loop_says_so(
+    model: LocalModel, tiny_folder: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    from trimtab.run.config import RunConfig
+    from trimtab.run.directory import open_run
+    from trimtab.run.stages import Loop, train, trim
+
+    shutil.copytree(tiny_folder, tmp_path / "flat")
+    config = LlamaConfig.from_pretrained(tiny_folder, num_hidden_layers=0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "flat")
+    flat = LocalModel(tmp_path / "flat", name="flat")
+    assert not flat.capabilities.trainable
+    settings = RunConfig(mechanisms=("bias",))
+    loop = Loop(open_run(tmp_path / "runs", settings), settings, flat, lambda *_: lambda _: None)
+    stage = loop.run.stage("train")
+    stage.begin()
+    stage.finish(**train(loop, stage))
+    assert (stage.done or {}).keys() == {"seconds", "guard"}
+    assert trim(loop, loop.run.stage("trim"))["points"] == []

@@ -46,8 +46,8 @@ def train(
     kind = one_kind(reading)
     rows = _learnable(reading) if kind == "sft" else reading.records
     base = load_model(model)
-    if not isinstance(base, LocalModel):
-        fix = "Use embedded, hf/ORG/NAME or dir/PATH."
+    if not isinstance(base, LocalModel) or not base.capabilities.trainable:
+        fix = "Use embedded, or hf/ORG/NAME or dir/PATH of a model with linear layers in numbered blocks."
         raise ConfigError(Problem("train.model", model, "cannot be trained here", fix))
     trainers: dict[str, Callable[..., Trained]] = {
         "sft": train_sft,

@@ -17,7 +17,7 @@ from jinja2 import TemplateError
 
 from trimtab.errors import ConfigError, MissingPartError, ModelError, Problem
 from trimtab.models.folder import check_folder, model_digest
-from trimtab.models.lora import attach, check_fit, linear_shapes, read_lora
+from trimtab.models.lora import attach, check_fit, linear_shapes, read_lora, trained_layers
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Progress, Question, user
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class LocalModel:
             self.network.to(self.device).eval()
             self.digest = model_digest(folder)
         _check_pair(folder, self.tokenizer, self.network)
-        self.capabilities = Capabilities(loglikelihood=True, trainable=True)
+        self.capabilities = Capabilities(loglikelihood=True, trainable=bool(trained_layers(self.network)))
         self.context = min(CONTEXT, int(getattr(self.network.config, "max_position_embeddings", CONTEXT)))
         self._hooks: list[Any] = []
         self.strengths: dict[str, float] = {}

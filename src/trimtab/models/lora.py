@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,6 @@ UNSUPPORTED = (
     "use_dora",
     "rank_pattern",
     "alpha_pattern",
-    "fan_in_fan_out",
     "layer_replication",
     "alora_invocation_tokens",
     "use_qalora",
@@ -48,8 +48,47 @@ def linear_shapes(network: Any) -> dict[str, tuple[int, ...]]:
     """Return weight name → shape (out, in) of each linear layer, which are what an adapter can be put on."""
     from torch import nn
 
-    layers = ((name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear))
-    return {f"{name}.weight": tuple(m.weight.shape) for name, m in layers}
+    found = {}
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Linear):
+            found[f"{name}.weight"] = tuple(layer.weight.shape)
+        elif is_transposed(layer):
+            found[f"{name}.weight"] = tuple(reversed(layer.weight.shape))
+    return found
+
+
+def is_transposed(layer: Any) -> bool:
+    """Return whether a layer is linear with its weight stored as (in, out): GPT-2's, which PEFT calls fan-in-fan-out.
+
+    What an adapter adds to the output is the same B·A·x.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(layer, Conv1D)
+
+
+_NUMBERED = re.compile(r".*?\.[^.]*\.(\d+)\.")  # a name's first numbered part is the block, as PEFT reads it
+
+
+def trained_layers(network: Any) -> list[str]:
+    """Return the names of the linear layers in the upper half of the blocks: what an adapter is trained on.
+
+    Empty for a model without any: nothing can be trained on it here. A last name that also stands for another
+    kind of layer there is left out, since PEFT would put the adapter on that too.
+    """
+    half = int(getattr(network.config, "num_hidden_layers", 0)) // 2
+    upper = [n for n, _ in network.named_modules() if (m := _NUMBERED.match(n)) and int(m[1]) >= half]
+    linear = {name.removesuffix(".weight") for name in linear_shapes(network)}
+    other = {_last(name) for name in upper if name not in linear}
+    if "conv1d" in other:
+        other.add(
+            "out_proj"
+        )  # a Mamba kernel reads this weight itself and would pass an adapter by; PEFT refuses
+    return [name for name in upper if name in linear and _last(name) not in other]
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def attach(network: Any, weighted: Sequence[tuple[Mapping[str, Delta], float]]) -> list[Any]:

@@ -56,9 +56,10 @@ class Loop:
     bar: Bar
 
     @property
-    def trains(self) -> bool:
-        """Whether adapters can be trained here; records and the guard are made in any case."""
-        return isinstance(self.model, LocalModel)
+    def trained(self) -> LocalModel | None:
+        """The model, where adapters can be trained on it here; records and the guard are made in any case."""
+        model = self.model
+        return model if isinstance(model, LocalModel) and model.capabilities.trainable else None
 
 
 def run_loop(loop: Loop) -> None:
@@ -137,7 +138,7 @@ def train(loop: Loop, stage: Stage) -> dict[str, Any]:
     """Fit the guard, and one adapter for each mechanism where the model can be trained."""
     guard = loop.run.folder / "guard"
     results: dict[str, Any] = {"guard": stage.once("guard", lambda: _train_guard(loop, guard), guard)}
-    if isinstance(model := loop.model, LocalModel):
+    if model := loop.trained:
         for mechanism in loop.config.mechanisms:
             work = partial(_train_adapter, loop, model, mechanism)
             results[mechanism] = stage.once(mechanism, work, adapter_folder(loop.run.folder, mechanism))
@@ -188,17 +189,17 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
     points: list[dict[str, Any]] = []
     values: list[dict[str, Any]] = []
     together: list[dict[str, Any]] = []
-    if isinstance(loop.model, LocalModel):
+    if model := loop.trained:
         strengths = loop.config.strengths.model_dump()
         suites = tune_suites(loop.config.sizes)
         answers = stage.folder / ANSWERS
         asked = {n: suites[n] for n in ("attack", "twins", "ordinary")}
         blocked = blocked_items(guard, asked) if (guard := _guard(loop)) else {}
-        tuning = Tuning(loop.model, loop.run.folder, suites, loop.bar, blocked, answers)
+        tuning = Tuning(model, loop.run.folder, suites, loop.bar, blocked, answers)
         points = sweep(tuning, mechanisms, strengths)
-        together = settle(loop.model, loop.run.folder, points, suites, loop.bar, answers)
+        together = settle(model, loop.run.folder, points, suites, loop.bar, answers)
         if "values" in mechanisms:
-            values = frontier(loop.model, loop.run.folder, strengths["values"], suites, loop.bar, answers)
+            values = frontier(model, loop.run.folder, strengths["values"], suites, loop.bar, answers)
     chosen = {p["mechanism"]: p["strength"] for p in points if p["chosen"]}
     write_system(
         loop.run.folder,

@@ -15,10 +15,10 @@ from typing import Any
 from trimtab.errors import InputError, Problem
 from trimtab.models.cache import folder_digest, made_whole
 from trimtab.models.local import LocalModel
+from trimtab.models.lora import is_transposed, trained_layers
 from trimtab.models.protocol import Progress
 
 RANK, SCALING = 8, 2
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 MAX_LENGTH = 384
 
 
@@ -47,9 +47,12 @@ def lora_config(model: LocalModel, rank: int = RANK) -> Any:
     from peft import LoraConfig
 
     layers = model.network.config.num_hidden_layers
+    trained = trained_layers(model.network)
     return LoraConfig(
-        r=rank, lora_alpha=SCALING * rank, lora_dropout=0.0, target_modules=TARGETS, task_type="CAUSAL_LM",
+        r=rank, lora_alpha=SCALING * rank, lora_dropout=0.0, task_type="CAUSAL_LM",
+        target_modules=sorted({name.rpartition(".")[2] for name in trained}),
         layers_to_transform=list(range(layers // 2, layers)),
+        fan_in_fan_out=any(is_transposed(model.network.get_submodule(name)) for name in trained),
     )  # fmt: skip
 
 
