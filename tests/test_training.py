@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -160,3 +162,38 @@ def test_a_model_without_linear_layers_in_blocks_is_not_trained_and_the_loop_say
     stage.finish(**train(loop, stage))
     assert (stage.done or {}).keys() == {"seconds", "guard"}
     assert trim(loop, loop.run.stage("trim"))["points"] == []
+
+
+FULL_DISK = """
+import math, resource, sys
+from pathlib import Path
+import numpy as np
+from trimtab.errors import InputError
+from trimtab.models.guard import Guard
+from trimtab.models.local import LocalModel
+from trimtab.records.record import Record, conversation
+from trimtab.training.full import train_full
+from trimtab.training.sft import train_sft
+
+model, folder = LocalModel(Path(sys.argv[1]), name="tiny"), Path(sys.argv[2])
+rows = [Record(kind="sft", messages=conversation("Why?", "Because."))]
+guard = Guard([(np.zeros((384, 32), np.float32), np.zeros(32, np.float32))], threshold=0.5)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # the system refuses what is longer
+for name, work in {
+    "adapter": lambda: train_sft(model, rows, folder / "adapter", seed=0),
+    "full": lambda: train_full(model, rows, folder / "full", seed=0),
+    "guard": lambda: guard.save(folder / "guard"),
+}.items():
+    try:
+        work()
+    except InputError as error:
+        print(name, error.problems[0].code, (folder / name / "guard.json").exists())
+"""
+
+
+def test_a_disk_that_refuses_weights_is_one_clear_error(tiny_folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL_DISK, str(tiny_folder), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    expected = [f"{name} {name}.not-written False" for name in ("adapter", "full", "guard")]
+    assert ended.stdout.splitlines() == expected, ended.stderr
+    assert {p.name for p in tmp_path.iterdir()} <= {"guard"}, "nothing half written is left"

@@ -56,6 +56,17 @@ def made_whole(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def written(folder: Path, code: str, fix: str = "Free space there.") -> Iterator[None]:
+    """Turn what the disk refuses while weights are written to `folder` into an InputError of this code."""
+    from safetensors import SafetensorError  # what its writer raises for a full disk; it is no OSError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise InputError(Problem(code, str(folder), f"cannot be written ({error})", fix)) from error
+
+
 def _own_folder(target: Path) -> tuple[Path, int]:
     """Make a folder and lock it; it gets the name by which others may sweep it when the lock is held."""
     new = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from trimtab.errors import InputError, MissingPartError, ModelError, Problem
-from trimtab.models.cache import cache_folder, file_digest, made_whole
+from trimtab.errors import MissingPartError, ModelError, Problem
+from trimtab.models.cache import cache_folder, file_digest, made_whole, written
 
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 HUB_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -66,7 +66,6 @@ def _convert(source: Path, folder: Path) -> None:
 
     quiet()
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     package_folder("gguf", "to read the embedded weights")
@@ -80,9 +79,6 @@ def _convert(source: Path, folder: Path) -> None:
     # TRL refuses to train a model that says it is quantized; these weights no longer are.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    try:
+    with written(folder, "cache.not-writable", "Free space, or choose another folder with TRIMTAB_CACHE."):
         model.to(torch.bfloat16).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    except (OSError, SafetensorError) as error:
-        fix = "Free space, or choose another folder with TRIMTAB_CACHE."
-        raise InputError(Problem("cache.not-writable", str(folder), str(error), fix)) from error

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import ModelError, Problem
-from trimtab.models.cache import folder_digest
+from trimtab.models.cache import folder_digest, written
 from trimtab.models.embedder import Embedder
 from trimtab.models.protocol import Messages
 from trimtab.models.states import States
@@ -91,26 +91,29 @@ class Guard:
         return blocked
 
     def save(self, folder: Path) -> None:
-        """Write `guard.safetensors` and `guard.json` into the folder that holds the encoder's adapter, if any."""
+        """Write `guard.safetensors` and `guard.json` into the folder that holds the encoder's adapter, if any.
+
+        Raises InputError when the disk refuses.
+        """
         from safetensors.numpy import save_file
 
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = {
             f"{prefix}{part}{i}": a
             for prefix, layers in (("", self.layers), ("second_", self.second))
             for i, layer in enumerate(layers)
             for part, a in zip("wb", layer, strict=True)
         }
-        save_file(tensors, str(folder / "guard.safetensors"))
         about = {
             "threshold": self.threshold,
             "layers": len(self.layers),
             "second_layers": len(self.second),
             "about": self.about,
         }
-        (folder / "guard.json").write_text(
-            json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(about, indent=2, sort_keys=True) + "\n"
+        with written(folder, "guard.not-written"):
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, str(folder / "guard.safetensors"))
+            (folder / "guard.json").write_text(text, encoding="utf-8")
         self.digest = guard_digest(folder)
 
 

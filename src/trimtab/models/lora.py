@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.errors import InputError, ModelError, Problem
+from trimtab.errors import ModelError, Problem
+from trimtab.models.cache import written
 from trimtab.records.write import write_json
 
 if TYPE_CHECKING:
@@ -198,7 +199,6 @@ def write_sum(weighted: Mapping[Path, float], folder: Path) -> int:
     It is what servers take that load an adapter as it is, without strengths and one at a time. Where an adapter lacks
     a weight that another has, the rank is filled with zeros. Raises ModelError for an adapter that is not plain LoRA.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
     from torch.nn.functional import pad
 
@@ -219,12 +219,9 @@ def write_sum(weighted: Mapping[Path, float], folder: Path) -> int:
         "layers_to_transform": None,
         "layers_pattern": None,
     }
-    try:
+    with written(folder, "adapter.not-written", "Choose a folder that is not there yet and can be made."):
         folder.mkdir(parents=True)
         save_file({k: t.contiguous() for k, t in tensors.items()}, folder / WEIGHTS, {"format": "pt"})
-    except (OSError, SafetensorError) as error:
-        what, fix = f"cannot be written ({error})", "Choose a folder that is not there yet and can be made."
-        raise InputError(Problem("adapter.not-written", str(folder), what, fix)) from error
     write_json(folder / CONFIG, config)  # the last: a folder without it is no adapter
     return rank
 

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trimtab.errors import InputError, Problem
-from trimtab.models.cache import folder_digest, made_whole
+from trimtab.models.cache import folder_digest, made_whole, written
 from trimtab.models.local import LocalModel
 from trimtab.models.lora import is_transposed, trained_layers
 from trimtab.models.protocol import Progress
@@ -139,13 +138,9 @@ def write_adapter(model: Any, folder: Path, *, base: str) -> None:
 
     `base` is the name of the base model that others know it by: a path says where this machine keeps it.
     """
-    try:
+    with written(folder, "adapter.not-written"):
         model.save_pretrained(folder, safe_serialization=True)
         _settle(folder / "adapter_config.json", base)
-    except OSError as error:
-        raise InputError(
-            Problem("adapter.not-written", str(folder), str(error), "Free space there.")
-        ) from error
     shutil.rmtree(folder / "scratch", ignore_errors=True)
     (folder / "README.md").unlink(missing_ok=True)
 

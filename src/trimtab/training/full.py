@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trimtab.errors import InputError, Problem
-from trimtab.models.cache import folder_digest, made_whole
+from trimtab.models.cache import folder_digest, made_whole, written
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Progress
 from trimtab.records.record import Record
@@ -62,9 +62,7 @@ def train_full(
 
 def _write(model: LocalModel, network: object, folder: Path) -> None:
     """Write weights in the format of the model that was loaded, and its tokenizer."""
-    try:
+    with written(folder, "full.not-written"):
         network.to(model.dtype).save_pretrained(folder, safe_serialization=True)  # type: ignore[attr-defined]
         model.tokenizer.save_pretrained(folder)
-    except OSError as error:
-        raise InputError(Problem("full.not-written", str(folder), str(error), "Free space there.")) from error
     shutil.rmtree(folder / "scratch", ignore_errors=True)
