@@ -218,6 +218,16 @@ def test_trim_shows_the_trade_off_and_sets_the_operating_point(command: Command,
     assert command("ask", finished, "Hello?", "--tokens", 2).code == 0
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"by": "Ana"}'])
+def test_a_damaged_choice_is_named(command: Command, finished: Path, text: str) -> None:
+    (finished / "operating_point.json").write_text(text)
+    ended = command("trim", finished)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert ended.err.startswith(f"trimtab: {finished / 'operating_point.json'}: ")
+    assert "[trim.damaged]" in ended.err
+    assert command("trim", finished, "--set", "bias=0.5").code == 0
+
+
 def test_a_runs_adapters_are_exported_as_one(command: Command, finished: Path, tmp_path: Path) -> None:
     command("trim", finished, "--set", "bias=0.5")
     code, out, err = command("export", finished, "-o", tmp_path / "served")

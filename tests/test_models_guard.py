@@ -275,3 +275,21 @@ def test_an_embedder_without_safetensors_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(ModelError, match=r"embedder\.no-weights"):
         Embedder(tmp_path)
+
+
+def test_a_guard_fitted_again_replaces_what_a_killed_run_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trimtab.training import guard as training
+
+    def fitted(threshold: float) -> Guard:
+        return Guard([(np.zeros((384, 1), np.float32), np.zeros(1, np.float32))], threshold)
+
+    fitted(0.25).save(tmp_path / "guard")  # whole, but killed before its digest was noted
+    for name in ("tune_encoder", "Embedder", "_texts"):
+        monkeypatch.setattr(training, name, lambda *_, **__: ([], []))
+    monkeypatch.setattr(training, "fit_guard", lambda *_, **__: fitted(0.75))
+    data = training.GuardData(*[[]] * 7)
+    made = training.train_guard(data, tmp_path / "guard", seed=0)
+    there = load_guard(tmp_path / "guard")
+    assert (there.threshold, there.digest) == (made.threshold, made.digest)

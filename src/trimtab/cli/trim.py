@@ -6,6 +6,7 @@ import json as jsonlib
 import math
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -61,9 +62,25 @@ def _chosen(run: Path, rule: str | None) -> str:
     """Return who or what rule chose the strengths."""
     if not (run / CHOSEN).exists():
         return f"chosen by rule: {rule or 'that of the version which made the run'}"
-    found = jsonlib.loads((run / CHOSEN).read_text(encoding="utf-8"))
+    found = _read_choice(run / CHOSEN)
     why = f": {found['because']}" if found["because"] else ", without a reason"
     return f"chosen by {found['by'] or 'someone who gave no name'}, {found['time']}{why}"
+
+
+def _read_choice(path: Path) -> dict[str, Any]:
+    """Return what `trim --set` wrote; raises InputError when it is damaged."""
+    from trimtab.errors import InputError, Problem
+
+    try:
+        found = jsonlib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        what = f"cannot be read ({error})"
+    else:
+        if isinstance(found, dict) and {"by", "because", "time"} <= found.keys():
+            return found
+        what = "is not what `trimtab trim --set` writes"
+    fix = "Set the strengths again with --set, --by and --because, or restore the file."
+    raise InputError(Problem("trim.damaged", str(path), what, fix))
 
 
 def _changed(strengths: dict[str, float], change: list[str]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,6 +54,10 @@ class GuardData:
 def train_guard(data: GuardData, folder: Path, *, seed: int, progress: Progress | None = None) -> Guard:
     """Write a guard to `folder`, whole or not at all: its encoder tuned, its classifier fitted, its threshold set."""
     report = progress or (lambda _: None)
+    if (
+        folder.exists()
+    ):  # left by a run that was killed before it noted what it came to: a folder that is there wins
+        shutil.rmtree(folder)
     with made_whole(folder) as temporary:
         harmful, harmless = _texts(data, seed)
         tune_encoder(Embedder(), harmful, harmless, temporary / ENCODER, seed=seed, progress=report)
