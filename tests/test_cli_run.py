@@ -139,6 +139,36 @@ def test_bad_options_are_one_line(
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "codes"),
+    [
+        (("--model", "nonsense"), ["model.name"]),
+        (("--model", "dir/missing"), ["model.missing"]),
+        (("--model", "."), ["model.is-folder"]),
+        (("--engine", "bogus"), ["engine.unknown"]),
+        (("-c", "values.toml"), ["charter.unreadable"]),
+        (("-c", "costly.toml", "--model", "openai/m"), ["endpoint.no-price"]),
+        (("-c", "values.toml", "--model", "nonsense", "--engine", "bogus"),
+         ["engine.unknown", "model.name", "charter.unreadable"]),
+    ],
+)  # fmt: skip
+def test_a_dry_run_finds_what_would_end_a_run(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], codes: list[str]
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "values.toml").write_text('charter = "none.toml"')
+    (tmp_path / "costly.toml").write_text("[endpoint]\nmax_cost_usd = 1.0")
+    ended = command("run", "--dry-run", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert re.findall(r"\[([a-z.-]+)\]\n", ended.err) == codes
+
+
+def test_a_dry_run_says_which_number_format_it_reckons_with(command: Command, config: Path) -> None:
+    code, out, _ = command("run", "--dry-run", "-c", config)
+    assert code == 0
+    assert re.search(r"^total .* on two cores in (bfloat16|float32); a GPU takes less$", out, re.MULTILINE)
+
+
 def test_the_plan_of_an_endpoint_has_requests_and_cost(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("[endpoint]\nusd_per_million_output = 2.0\nmax_requests = 3\n")

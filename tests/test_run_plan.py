@@ -8,7 +8,7 @@ import pytest
 
 from trimtab.run.config import QUICK, Endpoint, RunConfig, Sizes
 from trimtab.run.directory import STAGES
-from trimtab.run.plan import Plan, plan
+from trimtab.run.plan import BF16, FLOAT32, Plan, pace_here, plan
 
 REMOTE = RunConfig(model="openai/m", endpoint=Endpoint(usd_per_million_input=1.0, usd_per_million_output=2.0))
 
@@ -78,3 +78,19 @@ def test_a_cap_below_the_plan_is_told(cap: str, value: float) -> None:
     assert cap in warning
     assert not plan(REMOTE).warnings
     assert not plan(RunConfig(endpoint=tight)).warnings, "it means nothing for a model here"
+
+
+def test_a_machine_without_bfloat16_takes_longer_and_the_plan_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    for pace in (BF16, FLOAT32):
+        device = "cpu", getattr(torch, pace.format)
+        monkeypatch.setattr("trimtab.models.local.pick_device", lambda device=device: device)
+        assert pace_here(RunConfig()) == pace
+        assert plan(RunConfig(), pace).to_json()["format"] == pace.format
+    slow, fast = (plan(RunConfig(), pace) for pace in (FLOAT32, BF16))
+    assert seconds(slow) > 2 * seconds(fast)
+    assert [s.tokens for s in slow.stages] == [s.tokens for s in fast.stages]
+    assert plan(REMOTE).to_json()["format"] is None, "it says nothing of an endpoint"

@@ -13,6 +13,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +59,18 @@ def set_engine(spec: str) -> None:
     global _engine  # noqa: PLW0603  the runner of Daft is one for a process as well
     if spec == _engine:
         return
+    check_engine(spec)
+    _set_runner(spec)
+    _engine = spec
+
+
+def check_engine(spec: str) -> None:
+    """Raise ConfigError for what is no engine, MissingPartError without Ray; nothing is started."""
     if not re.fullmatch(r"native|ray|ray://[\w.\-\[\]:]+:\d{1,5}", spec):
         fix = "Use native, ray or ray://HOST:PORT"
         raise ConfigError(Problem("engine.unknown", f"engine {spec!a}", "is not known", fix))
-    _set_runner(spec)
-    _engine = spec
+    if spec != "native" and find_spec("ray") is None:
+        raise MissingPartError("ray", "ray", f"for the engine {spec}")
 
 
 def _set_runner(spec: str) -> None:

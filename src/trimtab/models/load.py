@@ -39,14 +39,38 @@ def load_model(name: str, limits: EndpointLimits | None = None) -> Model:
         return _local(Path(name.removeprefix("dir/")), name)
     if name.startswith("openai/"):
         return _endpoint(name, limits or EndpointLimits())
+    raise _no_base(name)
+
+
+def check_model(name: str, limits: EndpointLimits | None = None) -> None:
+    """Raise what `load_model` would raise for a name, a folder or caps; nothing is loaded, fetched or asked.
+
+    Whether the hub or an endpoint has the model stays open.
+    """
+    if name == "embedded":
+        from trimtab.models.embedded import check_embedded
+
+        check_embedded()
+    elif name.startswith("dir/"):
+        from trimtab.models.folder import check_folder
+
+        check_folder(Path(name.removeprefix("dir/")))
+    elif name.startswith("openai/"):
+        from trimtab.models.endpoint import no_price
+
+        caps = limits or EndpointLimits()
+        if problem := no_price(name.removeprefix("openai/"), caps.max_cost_usd, caps.prices):
+            raise ConfigError(problem)
+    elif not name.startswith("hf/"):
+        raise _no_base(name)
+
+
+def _no_base(name: str) -> ConfigError:
+    place = f"model {name!r:.80}"
     if is_run(name):
         fix = "Name the base model: embedded, hf/ORG/NAME[@REV], dir/PATH or openai/NAME."
-        raise ConfigError(
-            Problem("model.is-folder", f"model {name!r:.80}", "is a folder; a base model is wanted here", fix)
-        )
-    raise ConfigError(
-        Problem("model.name", f"model {name!r:.80}", "is not a known model name", f"Use {NAMES}.")
-    )
+        return ConfigError(Problem("model.is-folder", place, "is a folder; a base model is wanted here", fix))
+    return ConfigError(Problem("model.name", place, "is not a known model name", f"Use {NAMES}."))
 
 
 def load_system(name: str, *, without: Iterable[str] = (), limits: EndpointLimits | None = None) -> System:

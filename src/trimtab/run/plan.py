@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from trimtab.charter.charter import read_charter
+from trimtab.engine import check_engine
+from trimtab.errors import ConfigError, Problem, TrimtabError
+from trimtab.models.load import check_model
 from trimtab.run.config import FRONTIER_TWINS, RunConfig
 
-# Measured on two cores with the embedded model (bf16): tokens per second, and what it takes in memory.
-GENERATION, SCORING, TRAINING = 260, 1500, 500
+
+@dataclass(frozen=True)
+class Pace:
+    """Tokens that two cores write, score and learn in a second with the embedded model, in a number format."""
+
+    format: str
+    generation: float
+    scoring: float
+    training: float
+
+
+# Measured, but for the training in float32, which is reckoned from the scoring.
+BF16 = Pace("bfloat16", 260, 1500, 500)
+FLOAT32 = Pace("float32", 100, 390, 130)  # it wrote 65 to 145
 # What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted at the default from
 # the tokens and the sizes of its two readers (training is three passes), not timed.
 GUARD = 130
-EMBEDDED_GB = 0.27
+EMBEDDED_GB = 0.27  # in memory, bf16
 LIBRARIES_GB, PER_WEIGHTS = 3.0, 2.0  # of torch and the embedder; of weights, activations and an adapter
 # Of an endpoint: tokens that one request writes in a second, and seconds until it begins.
 ENDPOINT_RATE, ENDPOINT_WAIT = 40, 0.5
@@ -25,7 +44,7 @@ ATTACK, TWIN, ORDINARY, SHORT, PAIR, REPLY, TEXT = 95, 95, 70, 20, 20, 60, 90
 class PlannedStage:
     """What a stage will ask of the model: requests, tokens read and written by them, tokens scored or learned.
 
-    Tokens written are a ceiling: an answer may end early. `seconds` on two cores, or as an endpoint usually answers.
+    Tokens written are a ceiling: an answer may end early. `seconds` on two cores at the plan's pace, or as an endpoint usually answers.
     """
 
     stage: str
@@ -47,6 +66,7 @@ class Plan:
     """The stages, memory (GB; None where the weights are not here yet) and cost (USD; None without a price)."""
 
     config: RunConfig
+    pace: Pace
     stages: list[PlannedStage]
     memory_gb: float | None
     cost_usd: float | None
@@ -73,19 +93,49 @@ class Plan:
         about = {"model": self.config.model, "seed": self.config.seed, "stages": stages}
         total = {"requests": self.requests, "tokens": sum(s.tokens for s in self.stages)}
         seconds = round(sum(s.seconds for s in self.stages), 1)
+        about["format"] = None if is_endpoint(self.config) else self.pace.format
         costs = {"memory_gb": self.memory_gb, "cost_usd": self.cost_usd, "warnings": self.warnings}
         return {**about, **total, "seconds": seconds, **costs}
 
 
-def plan(config: RunConfig) -> Plan:
-    """Return the plan of a run; nothing is loaded, fetched or asked for it."""
+def plan(config: RunConfig, pace: Pace = BF16) -> Plan:
+    """Return the plan of a run at a pace; nothing is loaded, fetched or asked for it."""
     stages = [
-        _measure(config, "before"),
-        _records(config),
+        _measure(config, pace, "before"),
+        _records(config, pace),
         PlannedStage("screen", "every record", 0, 0, 0, 0, 5),
     ]
-    stages += [_train(config), _trim(config), _after(config), _reattack(config)]
-    return Plan(config, stages, memory_gb(config), _cost(config, stages))
+    stages += [_train(config, pace), _trim(config, pace), _after(config, pace), _reattack(config, pace)]
+    return Plan(config, pace, stages, memory_gb(config), _cost(config, stages))
+
+
+def pace_here(config: RunConfig) -> Pace:
+    """Return the pace that fits the number format which a model would be run in on this machine."""
+    if is_endpoint(config) or find_spec("torch") is None:
+        return BF16
+    import torch
+
+    from trimtab.models.local import pick_device
+
+    return FLOAT32 if pick_device()[1] == torch.float32 else BF16
+
+
+def check_run(config: RunConfig, engine: str = "native") -> None:
+    """Raise ConfigError with everything that would end a run before its first stage, as far as it shows unloaded."""
+    charter = Path(config.charter) if config.charter else None
+    checks: list[Callable[[], object]] = [
+        partial(check_engine, engine),
+        partial(check_model, config.model, config.endpoint.limits),
+        partial(read_charter, charter),
+    ]
+    problems: list[Problem] = []
+    for check in checks:
+        try:
+            check()
+        except TrimtabError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
 
 
 def is_endpoint(config: RunConfig) -> bool:
@@ -111,8 +161,8 @@ def _weights_gb(config: RunConfig) -> float | None:
 
 
 def _stage(
-    config: RunConfig, name: str, work: str, asked: list[tuple[int, int, int]], *, scored: int = 0, learned: int = 0,
-    other_seconds: float = 0,
+    config: RunConfig, pace: Pace, name: str, work: str, asked: list[tuple[int, int, int]], *, scored: int = 0,
+    learned: int = 0,
 ) -> PlannedStage:  # fmt: skip
     """Return a stage that asks (times, tokens read, tokens written) each, and scores and learns tokens."""
     requests = sum(n for n, _, _ in asked)
@@ -122,11 +172,11 @@ def _stage(
         scored = learned = 0
     else:
         slower = (_weights_gb(config) or EMBEDDED_GB) / EMBEDDED_GB
-        seconds = slower * (written / GENERATION + scored / SCORING + learned / TRAINING)
-    return PlannedStage(name, work, requests, read, written, scored + learned, seconds + other_seconds)
+        seconds = slower * (written / pace.generation + scored / pace.scoring + learned / pace.training)
+    return PlannedStage(name, work, requests, read, written, scored + learned, seconds)
 
 
-def _measure(config: RunConfig, name: str) -> PlannedStage:
+def _measure(config: RunConfig, pace: Pace, name: str) -> PlannedStage:
     s = config.sizes
     asked = [(s.attacks, ATTACK, 40), (2 * s.attacks, TWIN, 32), (s.ordinary, ORDINARY, 32)]
     asked.append((s.associations, SHORT, 20))
@@ -136,10 +186,10 @@ def _measure(config: RunConfig, name: str) -> PlannedStage:
     work = f"{s.attacks} attacks, {benign} benign requests, {s.associations} texts to write"
     if not is_endpoint(config):
         work += f", {pairs} pairs, {s.preferences} preferences, {s.texts} texts"
-    return _stage(config, name, work, asked, scored=scored)
+    return _stage(config, pace, name, work, asked, scored=scored)
 
 
-def _records(config: RunConfig) -> PlannedStage:
+def _records(config: RunConfig, pace: Pace) -> PlannedStage:
     s, asked = config.sizes, []
     if "adversarial" in config.mechanisms:
         asked += [(s.harmful_records, TWIN, 24), (s.ordinary_records, ORDINARY, 24)]
@@ -147,10 +197,10 @@ def _records(config: RunConfig) -> PlannedStage:
         asked.append((s.writings, SHORT, 20))
     if "values" in config.mechanisms:
         asked.append((2 * s.contrast_prompts, 3 * SHORT, 48))
-    return _stage(config, "records", f"{sum(n for n, _, _ in asked)} answers to write", asked)
+    return _stage(config, pace, "records", f"{sum(n for n, _, _ in asked)} answers to write", asked)
 
 
-def _train(config: RunConfig) -> PlannedStage:
+def _train(config: RunConfig, pace: Pace) -> PlannedStage:
     s, guard = config.sizes, "adversarial" in config.mechanisms
     learned = {
         "adversarial": 70 * (2 * s.harmful_records + s.ordinary_records + s.anchors),
@@ -160,14 +210,14 @@ def _train(config: RunConfig) -> PlannedStage:
     adapters = [] if is_endpoint(config) else [f"adapter {m}" for m in config.mechanisms]
     work = ", ".join([*(["guard"] if guard else []), *adapters]) or "nothing can be trained"
     total = sum(learned[m] for m in config.mechanisms)
-    stage = _stage(config, "train", work, [], learned=total)
+    stage = _stage(config, pace, "train", work, [], learned=total)
     # The guard is fitted here, whoever answers, and its readers are the same for every model.
     read = GUARD * s.guard_prompts if guard else 0
     counted = 0 if is_endpoint(config) else read  # what is read here costs nothing there
-    return replace(stage, other=stage.other + counted, seconds=stage.seconds + read / SCORING)
+    return replace(stage, other=stage.other + counted, seconds=stage.seconds + read / pace.scoring)
 
 
-def _trim(config: RunConfig) -> PlannedStage:
+def _trim(config: RunConfig, pace: Pace) -> PlannedStage:
     if is_endpoint(config):
         return PlannedStage("trim", "nothing: no adapter", 0, 0, 0, 0, 0)
     n, tried = config.sizes.tune_cases, {m: len(getattr(config.strengths, m)) + 1 for m in config.mechanisms}
@@ -187,20 +237,20 @@ def _trim(config: RunConfig) -> PlannedStage:
         + tried.get("bias", 0) * n * (4 * PAIR + TEXT)
         + tried.get("values", 0) * n * (4 * REPLY + TEXT)
     )
-    return _stage(config, "trim", f"{sum(tried.values())} strengths on tune", asked, scored=scored)
+    return _stage(config, pace, "trim", f"{sum(tried.values())} strengths on tune", asked, scored=scored)
 
 
-def _after(config: RunConfig) -> PlannedStage:
+def _after(config: RunConfig, pace: Pace) -> PlannedStage:
     if is_endpoint(config):
         return PlannedStage(
             "after", "nothing is asked: the guard is laid over the first answers", 0, 0, 0, 0, 5
         )
-    return _measure(config, "after")
+    return _measure(config, pace, "after")
 
 
-def _reattack(config: RunConfig) -> PlannedStage:
+def _reattack(config: RunConfig, pace: Pace) -> PlannedStage:
     again = config.sizes.reattack_behaviours * config.sizes.reattack_attempts
-    return _stage(config, "reattack", f"{again} attacks", [(again, ATTACK, 40)])
+    return _stage(config, pace, "reattack", f"{again} attacks", [(again, ATTACK, 40)])
 
 
 def _cost(config: RunConfig, stages: list[PlannedStage]) -> float | None:
