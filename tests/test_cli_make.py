@@ -181,6 +181,41 @@ def test_conversations_without_a_reply_are_told_and_not_learned(
     assert (code, "[train.no-valid-row]" in err) == (2, True)
 
 
+LONG = "All the sea is calm today. " * 20  # more than 384 tokens of the tiny model, which are letters
+LONGER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # kind → a reply, and a prompt, that is too long
+    "sft": (
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": LONG}]},
+        {"messages": [{"role": "user", "content": LONG}, {"role": "assistant", "content": "Yes."}]},
+    ),
+    "preference": (
+        {"prompt": "Hi", "chosen": LONG, "rejected": "Go."},
+        {"prompt": LONG, "chosen": "Yes.", "rejected": "No."},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LONGER)
+def test_what_is_too_long_to_be_learned_is_counted_and_said(
+    command: Command, tiny: str, tmp_path: Path, kind: str
+) -> None:
+    cut, lost = LONGER[kind]
+    path = data(tmp_path, ROWS[kind], cut, lost)
+    code, out, err = command("train", path, "-o", tmp_path / "adapter", "-m", tiny)
+    assert code == 0, err
+    assert out.startswith(f"2 {kind} records")
+    assert err.count("[train.no-room]") == 1
+    assert f"{path}: 1 of 2 records are longer than 384 tokens" in err
+    code, out, err = command("train", data(tmp_path, lost), "-o", tmp_path / "other", "-m", tiny)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "[train.no-room]" in err
+
+
+def test_the_help_of_train_says_how_long_a_record_may_be(command: Command) -> None:
+    from trimtab.training.rows import MAX_LENGTH
+
+    assert f"the first {MAX_LENGTH} tokens are read" in " ".join(command("train", "--help").out.split())
+
+
 @pytest.mark.parametrize(
     ("make", "code"),
     [

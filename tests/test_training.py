@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trimtab.errors import InputError
 from trimtab.models import local
 from trimtab.models.guard import Layers, logits
 from trimtab.models.local import LocalModel
@@ -18,7 +19,8 @@ from trimtab.records.record import Record, conversation
 from trimtab.training import adapter
 from trimtab.training.adapter import public_name
 from trimtab.training.guard import mean_network
-from trimtab.training.sft import row, train_sft
+from trimtab.training.rows import MAX_LENGTH, row
+from trimtab.training.sft import train_sft
 
 ASKED = "Why is the sky blue?"
 RECORDS = [
@@ -162,6 +164,22 @@ def test_a_model_without_linear_layers_in_blocks_is_not_trained_and_the_loop_say
     stage.finish(**train(loop, stage))
     assert (stage.done or {}).keys() == {"seconds", "guard"}
     assert trim(loop, loop.run.stage("trim"))["points"] == []
+
+
+def test_what_a_trainer_reads_is_what_is_counted(model: LocalModel, tmp_path: Path) -> None:
+    text = "Air scatters blue light. " * 20
+    prompts = [ASKED, ASKED, text]
+    rows = [
+        Record(kind="sft", messages=conversation(prompt, reply))
+        for prompt, reply in zip(prompts, ["Air.", text, "Air."], strict=True)
+    ]
+    trained = train_sft(model, rows, tmp_path / "a", seed=0)
+    assert trained.tokens == len(row(model, rows[0])["input_ids"]) + MAX_LENGTH
+    assert (trained.records, trained.cut, trained.left_out) == (2, 1, 1)
+    assert trained.to_json()["left_out"] == 1
+    assert "cut" not in train_sft(model, rows[:1], tmp_path / "b", seed=0).to_json()
+    with pytest.raises(InputError, match=r"train\.no-room"):
+        train_sft(model, rows[2:], tmp_path / "c", seed=0)
 
 
 FULL_DISK = """

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trimtab.models.local import LocalModel
     from trimtab.records.read import Reading
     from trimtab.records.record import Kind, Record
     from trimtab.training.adapter import Trained
@@ -25,6 +26,9 @@ def train(
     seed: int = typer.Option(0, min=0, max=2**31 - 1, help="Seed of training."),
 ) -> None:
     """Train a LoRA adapter: SFT, DPO or the equalising loss, by the kind of the records.
+
+    Of a record the first 384 tokens are read (of a pair all): the end of a longer one is not learned, and one whose
+    prompt fills them is left out. Both are said.
 
     Example: `trimtab train pairs.jsonl -o adapters/trimtab_bias`
     """
@@ -55,6 +59,7 @@ def train(
         "preference": train_dpo,
         "pair": train_equalise,
     }
+    rows = _within_length(base, rows, data)
     with bars() as bar:
         progress = bar("train", len(rows))
         trained = trainers[kind](base, rows, output, seed=seed, progress=progress)
@@ -76,6 +81,20 @@ def _kind(name: str) -> Kind | None:
             Problem("train.kind", f"--kind {name!a}", "is not known", f"Use {', '.join(known)}.")
         )
     return next((kind for kind in known if kind == name), None)
+
+
+def _within_length(model: LocalModel, records: list[Record], data: str) -> list[Record]:
+    """Return the records of which something can be learned within the length, and say what is not."""
+    from trimtab.cli.output import say, say_rejected
+    from trimtab.records.read import Rejected
+    from trimtab.training.rows import MAX_LENGTH, NO_ROOM, fitted
+
+    fits = fitted(model, records)
+    say_rejected(data, [Rejected(f"record {r.id[:12]}", "train.no-room", NO_ROOM) for r in fits.left_out])
+    if fits.cut:
+        what = f"are longer than {MAX_LENGTH} tokens: what comes after is not learned"
+        say(f"{data}: {fits.cut} of {len(fits.kept)} records {what}")
+    return list(fits.kept)
 
 
 def _learnable(reading: Reading) -> list[Record]:

@@ -168,6 +168,9 @@ def _dropped(run: RunDirectory) -> list[dict[str, Any]]:
                     {"stage": f"{stage}: {mechanism}", "reason": r, "count": n}
                     for r, n in done["dropped"].items()
                 ]
+    for mechanism, done in (run.stage("train").done or {}).items():
+        if isinstance(done, dict) and (n := done.get("left_out")):
+            rows.append({"stage": f"train: {mechanism}", "reason": "its prompt is too long", "count": n})
     return rows
 
 

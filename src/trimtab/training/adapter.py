@@ -16,14 +16,17 @@ from trimtab.models.cache import folder_digest, made_whole, written
 from trimtab.models.local import LocalModel
 from trimtab.models.lora import is_transposed, trained_layers
 from trimtab.models.protocol import Progress
+from trimtab.training.rows import MAX_LENGTH, Fitted
 
 RANK, SCALING = 8, 2
-MAX_LENGTH = 384
 
 
 @dataclass(frozen=True)
 class Trained:
-    """An adapter on disk, and what it took: records, tokens, seconds, first and last loss."""
+    """An adapter on disk, and what it took: records, tokens, seconds, first and last loss.
+
+    Of `records`, `cut` lost their end; those `left_out` are not among them (`rows.fitted`).
+    """
 
     folder: str
     digest: str
@@ -32,10 +35,12 @@ class Trained:
     seconds: float
     first_loss: float
     last_loss: float
+    cut: int = 0
+    left_out: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return asdict(self)
+        """Return it as JSON values; `cut` and `left_out` where there are any."""
+        return {k: v for k, v in asdict(self).items() if v or k not in ("cut", "left_out")}
 
 
 def lora_config(model: LocalModel, rank: int = RANK) -> Any:
@@ -85,11 +90,13 @@ def fit(
     model: LocalModel,
     folder: Path,
     make_trainer: Callable[[Path], Any],
-    *,
-    records: int,
+    rows: Fitted,
     progress: Progress | None,
 ) -> Trained:
-    """Train with `make_trainer(scratch folder)` on the bare weights and write the adapter to `folder`, whole or not."""
+    """Train with `make_trainer(scratch folder)` on the bare weights and write the adapter to `folder`, whole or not.
+
+    `rows` are those that the trainer was given.
+    """
     import torch
 
     model.set_adapters({})
@@ -108,7 +115,8 @@ def fit(
     model.network.requires_grad_(True)
     seconds = time.monotonic() - started
     digest = folder_digest(folder, "adapter_*")
-    return Trained(str(folder), digest, records, tokens, seconds, losses[0], losses[-1])
+    counts = len(rows.kept), tokens, seconds, losses[0], losses[-1], rows.cut, len(rows.left_out)
+    return Trained(str(folder), digest, *counts)
 
 
 @contextmanager

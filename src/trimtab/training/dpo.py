@@ -11,6 +11,7 @@ from trimtab.models.protocol import Progress
 from trimtab.records.record import Record
 from trimtab.records.write import to_trl
 from trimtab.training.adapter import Trained, arguments, fit, lora_config
+from trimtab.training.rows import fitted
 
 EPOCHS, BATCH, RATE, BETA = 1, 8, 2e-3, 0.1
 
@@ -19,11 +20,15 @@ def train_dpo(
     model: LocalModel, records: Sequence[Record], folder: Path, *, seed: int, rate: float = RATE,
     epochs: float = EPOCHS, beta: float = BETA, progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
-    """Write a LoRA adapter trained to prefer `chosen` over `rejected` (Rafailov et al. 2023) to `folder`."""
+    """Write a LoRA adapter trained to prefer `chosen` over `rejected` (Rafailov et al. 2023) to `folder`.
+
+    Records that `rows.fitted` leaves out are counted.
+    """
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
-    rows = to_trl(records)
+    fits = fitted(model, records)
+    rows = to_trl(fits.kept)
 
     def trainer(scratch: Path) -> Any:
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
@@ -35,4 +40,4 @@ def train_dpo(
             peft_config=lora_config(model),
         )
 
-    return fit(model, folder, trainer, records=len(rows), progress=progress)
+    return fit(model, folder, trainer, fits, progress)

@@ -10,6 +10,7 @@ from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Progress
 from trimtab.records.record import Record
 from trimtab.training.adapter import Trained, arguments, fit, lora_config
+from trimtab.training.rows import Fitted
 
 EPOCHS, BATCH, RATE, WEIGHT = 1, 8, 1e-3, 0.02
 
@@ -42,7 +43,7 @@ def train_equalise(
             peft_config=lora_config(model),
         )
 
-    return fit(model, folder, trainer, records=len(rows), progress=progress)
+    return fit(model, folder, trainer, Fitted(records), progress)
 
 
 def _tokens(model: LocalModel, record: Record) -> dict[str, list[int]]:

@@ -14,7 +14,8 @@ from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Progress
 from trimtab.records.record import Record
 from trimtab.training.adapter import Trained, arguments, counted, quietly
-from trimtab.training.sft import BATCH, EPOCHS, row, why_not
+from trimtab.training.rows import fitted, row
+from trimtab.training.sft import BATCH, EPOCHS, why_not
 
 RATE = 5e-5
 
@@ -26,7 +27,7 @@ def train_full(
     """Write a model to `folder` whose weights are all trained on the last turn of each `sft` record.
 
     Training is in float32, since bfloat16 would round most steps away. Raises InputError that names the records of
-    which nothing can be learned, and when the disk refuses.
+    which nothing can be learned, and when the disk refuses. Records that `rows.fitted` leaves out are counted.
     """
     import torch
     from datasets import Dataset
@@ -38,6 +39,7 @@ def train_full(
         if (why := why_not(r))
     ]:
         raise InputError(bad)
+    fits = fitted(model, records)
     model.set_adapters({})
     started = time.monotonic()
     if folder.exists():
@@ -49,7 +51,7 @@ def train_full(
             **arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate),
             train_sampling_strategy="group_by_length",
         )
-        rows = Dataset.from_list([row(model, r) for r in records])
+        rows = Dataset.from_list([row(model, r) for r in fits.kept])
         trainer = SFTTrainer(model=network, args=config, train_dataset=rows, processing_class=model.tokenizer)
         with counted(trainer, progress):
             trainer.train()
@@ -57,7 +59,8 @@ def train_full(
         losses = [h["loss"] for h in trainer.state.log_history if "loss" in h]
         tokens = int(getattr(trainer.state, "num_input_tokens_seen", 0) or 0)
     seconds = time.monotonic() - started
-    return Trained(str(folder), folder_digest(folder), len(records), tokens, seconds, losses[0], losses[-1])
+    counts = len(fits.kept), tokens, seconds, losses[0], losses[-1], fits.cut, len(fits.left_out)
+    return Trained(str(folder), folder_digest(folder), *counts)
 
 
 def _write(model: LocalModel, network: object, folder: Path) -> None:

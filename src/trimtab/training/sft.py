@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from trimtab.records.read import single_kind
 from trimtab.records.record import Record
 from trimtab.records.write import to_trl
 from trimtab.training.adapter import RANK, Trained, arguments, fit, lora_config
+from trimtab.training.rows import fitted, row
 
 EPOCHS, BATCH, RATE = 1, 8, 7e-4
-WHOLE = (".", "!", "?", ":", '"', "'", "”", "’", ")", "]", "`", "*", "…", "。")  # what a reply may end with
 
 
 def train_sft(
@@ -25,7 +24,8 @@ def train_sft(
 ) -> Trained:  # fmt: skip
     """Write a LoRA adapter to `folder`, trained on the last turn of each `sft` record, or on whole `document` records.
 
-    Raises InputError that names the records of which nothing can be learned, and for mixed kinds.
+    Raises InputError that names the records of which nothing can be learned, and for mixed kinds. Records that
+    `rows.fitted` leaves out are counted.
     """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -36,7 +36,8 @@ def train_sft(
     ]:
         raise InputError(bad)
     documents = single_kind(records, place="the records to train on") == "document"
-    rows = to_trl(records) if documents else [row(model, r) for r in records]
+    fits = fitted(model, records)
+    rows = to_trl(fits.kept) if documents else [row(model, r) for r in fits.kept]
 
     def trainer(scratch: Path) -> Any:
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
@@ -49,7 +50,7 @@ def train_sft(
             peft_config=lora_config(model, rank),
         )
 
-    return fit(model, folder, trainer, records=len(rows), progress=progress)
+    return fit(model, folder, trainer, fits, progress)
 
 
 def why_not(record: Record) -> str:
@@ -60,23 +61,3 @@ def why_not(record: Record) -> str:
     if roles[-1:] != ["assistant"]:
         return "its last turn is not the assistant's"
     return "" if len(roles) > 1 else "nothing stands before the assistant's turn"
-
-
-def row(model: LocalModel, record: Record) -> dict[str, list[int]]:
-    """Return the tokens of a conversation, and labels that leave out all but the last turn.
-
-    The end of a reply that stops in mid-sentence is left out too: it was cut, and to stop there is not a lesson.
-    """
-    turns = [m.model_dump() for m in record.messages or ()]
-    template = model.tokenizer.apply_chat_template
-    whole: str = template(turns, tokenize=False)
-    # Some templates write more before a reply than they ask for it with: what both begin with is the prompt.
-    prompt: str = template(turns[:-1], tokenize=False, add_generation_prompt=True)
-    asked = commonprefix([prompt, whole])  # noqa: RUF071  characters are meant
-    reply = turns[-1]["content"].strip()
-    if not reply.endswith(WHOLE) and reply in whole[len(asked) :]:
-        whole = whole[: whole.rindex(reply) + len(reply)]
-    before, learned = (
-        model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (asked, whole[len(asked) :])
-    )
-    return {"input_ids": before + learned, "labels": [-100] * len(before) + learned}
