@@ -52,6 +52,42 @@ def test_the_same_seed_gives_the_same_records(command: Command, tiny: str, tmp_p
     assert ids[0] == ids[1] != ids[2]
 
 
+def test_a_mechanism_that_was_cut_off_goes_on_where_it_was(
+    command: Command, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trimtab.models.local import LocalModel
+
+    asked: list[int] = []
+    answer = LocalModel.generate
+
+    def counting(self: LocalModel, prompts: Any, **settings: Any) -> Any:
+        asked.append(len(prompts))
+        return answer(self, prompts, **settings)
+
+    monkeypatch.setattr(LocalModel, "generate", counting)
+    sizes = ("-m", tiny, "--harmful", 40)
+    assert command("harden", "-o", tmp_path / "whole.jsonl", *sizes).code == 0
+    unbroken, last = len(asked), asked[-1]
+    asked.clear()
+
+    def cut(self: LocalModel, prompts: Any, **settings: Any) -> Any:
+        if len(asked) == unbroken - 1:
+            raise KeyboardInterrupt
+        return counting(self, prompts, **settings)
+
+    monkeypatch.setattr(LocalModel, "generate", cut)
+    ended = command("harden", "-o", tmp_path / "parts.jsonl", *sizes)
+    assert (ended.code, "the same command goes on there" in ended.err) == (130, True)
+    assert {p.name for p in tmp_path.iterdir()} == {"whole.jsonl", "parts.jsonl.parts"}
+    asked.clear()
+    monkeypatch.setattr(LocalModel, "generate", counting)
+    assert command("harden", "-o", tmp_path / "parts.jsonl", *sizes).code == 0
+    assert asked == [last], "only what was left is asked"
+    assert {p.name for p in tmp_path.iterdir()} == {"whole.jsonl", "parts.jsonl"}
+    whole, parts = ([r.id for r in read_records(tmp_path / f"{n}.jsonl").records] for n in ("whole", "parts"))
+    assert whole == parts
+
+
 def test_a_charter_of_ones_own_is_in_the_lineage(command: Command, tiny: str, tmp_path: Path) -> None:
     charter = tmp_path / "charter.toml"
     charter.write_text(

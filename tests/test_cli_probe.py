@@ -312,3 +312,37 @@ def test_no_answer_is_an_error(command: Command, monkeypatch: pytest.MonkeyPatch
 def test_a_blank_prompt_is_refused(command: Command, prompt: str) -> None:
     code, _, err = command("ask", "embedded", prompt)
     assert (code, "[ask.empty]" in err) == (2, True)
+
+
+def test_a_probe_that_was_cut_off_keeps_what_it_has_a_file_for(
+    command: Command, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trimtab.models.local import LocalModel
+
+    asked: list[int] = []
+    answer = LocalModel.generate
+    stop = [True]
+
+    def cut(self: LocalModel, prompts: Any, **settings: Any) -> Any:
+        if asked and stop[0]:
+            raise KeyboardInterrupt
+        asked.append(len(prompts))
+        return answer(self, prompts, **settings)
+
+    monkeypatch.setattr(LocalModel, "generate", cut)
+    rows = [{"kind": "benign", "prompt": f"Why is {i} even?"} for i in range(40)]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    probe = ("probe", "-m", f"dir/{tiny_folder}", "-s", tmp_path / "s.jsonl")
+    ended = command(*probe)
+    assert (ended.code, "what was begun is not kept; with --outcomes FILE it is\n" in ended.err) == (
+        130,
+        True,
+    )
+    asked.clear()
+    ended = command(*probe, "--outcomes", tmp_path / "o.jsonl")
+    assert (ended.code, "the same command goes on there" in ended.err) == (130, True)
+    stop[0] = False
+    assert command(*probe, "--outcomes", tmp_path / "o.jsonl").code == 0
+    assert sum(asked) == 40, "the first batch is not asked again"
+    assert {p.name for p in tmp_path.iterdir()} == {"s.jsonl", "o.jsonl"}
+    assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 40

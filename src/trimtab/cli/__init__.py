@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trimtab.errors import Problem
 
-INTERRUPTED = "trimtab: interrupted; what was finished is kept, the same command goes on there"
+KEEPING = ("run", "drift", "screen", "harden", "debias", "reinforce")  # commands that go on where they were
 
 
 def main() -> None:
@@ -28,15 +28,25 @@ def main() -> None:
             _complain(str(problem))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
+        print(_interrupted(sys.argv[1:]), file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except SystemExit as stop:
         if stop.code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this, and says nothing
-            print(INTERRUPTED, file=sys.stderr)
+            print(_interrupted(sys.argv[1:]), file=sys.stderr)
         raise
     except OSError as error:
         _complain(str(_refused(error)))
         sys.exit(EXIT_USAGE)
+
+
+def _interrupted(arguments: list[str]) -> str:
+    """Return what Ctrl-C leaves of a command."""
+    command, *options = arguments or [""]
+    kept = any(option.startswith("--outcomes") for option in options)
+    if command in KEEPING or (command == "probe" and kept):
+        return "trimtab: interrupted; what was finished is kept, the same command goes on there"
+    hint = "; with --outcomes FILE it is" if command == "probe" else ""
+    return f"trimtab: interrupted; what was begun is not kept{hint}"
 
 
 def _complain(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,8 +132,8 @@ def _make(
     mechanism: Callable[[Writer], Made], output: Path, name: str, *, model: str, seed: int, engine: str,
     max_requests: int | None,
 ) -> None:  # fmt: skip
-    """Let a mechanism make its records, and write them."""
-    from trimtab.cli.output import bars
+    """Let a mechanism make its records, and write them; what was answered is kept beside them until they are there."""
+    from trimtab.cli.output import bars, kept_beside
     from trimtab.engine import set_engine
     from trimtab.mechanisms.writer import Writer
     from trimtab.models.load import EndpointLimits, load_model
@@ -141,9 +142,12 @@ def _make(
     check_records_path(output)
     set_engine(engine)
     base = load_model(model, EndpointLimits(max_requests=max_requests))
-    with bars() as bar:
-        made = mechanism(Writer(base, None, seed=seed, progress=bar))
-    _write(made, output, name)
+    with kept_beside(output) as parts:
+        with bars() as bar:
+            made = mechanism(Writer(base, parts, seed=seed, progress=bar))
+        if not made.records:
+            shutil.rmtree(parts, ignore_errors=True)  # to go on there would come to nothing again
+        _write(made, output, name)
 
 
 def _write(made: Made, output: Path, mechanism: str) -> None:

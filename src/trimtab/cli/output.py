@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.cli import ascii_controls
@@ -49,6 +51,17 @@ def say(text: Any) -> None:
     width = None if sys.stderr.isatty() else 120
     # A line that is not to be broken may be longer than the width, and is not to be cut there either.
     Console(stderr=True, highlight=False, markup=False, width=width).print(text, crop=False)
+
+
+@contextmanager
+def kept_beside(output: Path) -> Iterator[Path]:
+    """Give a folder beside a file to be made, for what was answered so far, which is removed when the file is there.
+
+    It stays when the work is cut off, so that the same command goes on there.
+    """
+    parts = output.with_name(f"{output.name}.parts")
+    yield parts
+    shutil.rmtree(parts, ignore_errors=True)
 
 
 def say_rejected(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from trimtab.charter.charter import Charter
+    from trimtab.models.batched import Batched
     from trimtab.models.protocol import Model
     from trimtab.models.system import System
     from trimtab.probes.outcome import Outcome
@@ -37,7 +39,10 @@ def probe(
     without: list[str] = typer.Option(
         [], help="Leave out a part of the system: guard, adversarial, bias, values."
     ),
-    outcomes: Path | None = typer.Option(None, help="Write the outcomes to this JSONL file."),
+    outcomes: Path | None = typer.Option(
+        None,
+        help="Write the outcomes to this JSONL file; a probe that was cut off then goes on where it was.",
+    ),
     baseline: Path | None = typer.Option(
         None,
         help="What --outcomes wrote of another model on the same files: tell what changed, case by case.",
@@ -68,7 +73,7 @@ def probe(
 
     Exit code: 0 measured, 2 input, 3 a suite was not run, 130 interrupted.
     """
-    from trimtab.cli.output import say
+    from trimtab.cli.output import kept_beside, say
     from trimtab.engine import set_engine
     from trimtab.errors import EXIT_INCONCLUSIVE
     from trimtab.models.load import EndpointLimits, load_model, load_system
@@ -85,11 +90,11 @@ def probe(
     before = read_outcomes(baseline) if baseline else []
     set_engine(engine)
     limits = EndpointLimits(max_requests, max_cost_usd, prices)
-    work = Probing(
-        model, load_system(model, without=without, limits=limits), json, by_group, outcomes, before
-    )
+    system = load_system(model, without=without, limits=limits)
     judging = load_model(judge, limits) if judge else None  # before the work: a wrong name is told at once
-    work.measure_all(suites, charter, judging, limit)
+    with kept_beside(outcomes) if outcomes else nullcontext() as parts:
+        work = Probing(model, system, json, by_group, outcomes, before, parts)
+        work.measure_all(suites, charter, judging, limit)
     if work.not_run and not exit_zero:
         raise typer.Exit(EXIT_INCONCLUSIVE)
     if not json:
@@ -141,6 +146,7 @@ class Probing:
     by_group: bool = False
     outcomes: Path | None = None
     baseline: list[Outcome] = field(default_factory=list)
+    parts: Path | None = None  # where finished batches are kept
     found: list[Outcome] = field(default_factory=list)
     not_run: list[str] = field(default_factory=list)
 
@@ -159,6 +165,12 @@ class Probing:
             self.judge_adherence(judge, named_charter(charter), limit)
             self._keep()
 
+    def _asked(self, model: Model, task: str) -> Batched:
+        """Return a model that is asked for one task: what it answered is kept, and not asked again."""
+        from trimtab.models.batched import Batched
+
+        return Batched(model, self.parts and self.parts / task)
+
     def _keep(self) -> None:
         from trimtab.records.write import write_jsonl
 
@@ -168,7 +180,6 @@ class Probing:
     def measure(self, s: Suite) -> None:
         """Measure one suite and print its estimates."""
         from trimtab.cli.output import bars, say_rejected
-        from trimtab.models.batched import Batched
         from trimtab.probes.registry import probe_for
         from trimtab.run.measure import why_not
         from trimtab.run.overlap import overlap_with_run
@@ -178,7 +189,7 @@ class Probing:
         if why := why_not(self.system, measure, s.cases):
             self._not_run(s, why)
             return
-        asked = replace(self.system, model=Batched(self.system.model))
+        asked = replace(self.system, model=self._asked(self.system.model, s.name))
         with bars() as bar:
             progress = bar(s.name, len(s.cases))
             rows = measure.measure(asked, s.cases, system=self.system.name, progress=progress)
@@ -192,7 +203,6 @@ class Probing:
     def compare_stance(self, s: Suite, charter: Charter) -> None:
         """Tell how far the stance just measured is from the charter's, and from the bare model's."""
         from trimtab.cli.output import bars
-        from trimtab.models.batched import Batched
         from trimtab.probes.registry import probe_for
         from trimtab.run.adherence import bare, stance_figures
 
@@ -201,7 +211,7 @@ class Probing:
         with bare(self.system.model) as had_adapters, bars() as bar:
             if rows and had_adapters:
                 progress = bar(f"{s.name}: bare model", len(s.cases))
-                asked = Batched(self.system.model)
+                asked = self._asked(self.system.model, f"{s.name}.bare")
                 start = probe_for(s.kind).measure(asked, s.cases, system="start", progress=progress)
         for e in stance_figures(rows, charter, start) if rows else []:
             self._estimate(e, s.name)
@@ -209,7 +219,6 @@ class Probing:
     def judge_adherence(self, judge: Model, charter: Charter, limit: int | None) -> None:
         """Let the system answer held-out prompts and a model judge the replies; tell the rate corrected for its errors."""
         from trimtab.cli.output import bars, say
-        from trimtab.models.batched import Batched
         from trimtab.probes.adherence import SUITE, adherence_figures, measure_adherence, measure_judge
         from trimtab.run.adherence import judged_cases
 
@@ -220,12 +229,13 @@ class Probing:
             return
         if judge.digest == self.system.model.digest:
             say(f"{SUITE}: the judge is the model that is measured")
-        judging = measure_judge(Batched(judge), charter, judged_cases(charter, "tune"))
+        judging = measure_judge(self._asked(judge, f"{SUITE}.judge"), charter, judged_cases(charter, "tune"))
+        judging = replace(judging, model=self._asked(judge, f"{SUITE}.judged"))
         if judging.unclear:
             say(
                 f"{SUITE}: of {judging.n} labelled replies the judge said nothing clear about {judging.unclear}"
             )
-        asked = replace(self.system, model=Batched(self.system.model))
+        asked = replace(self.system, model=self._asked(self.system.model, SUITE))
         with bars() as bar:
             progress = bar(SUITE, len(cases))
             rows = measure_adherence(asked, judging, cases, system=self.system.name, progress=progress)

@@ -162,7 +162,7 @@ def _within_cap(model: EndpointModel, work: engine.Work, number: int, rows: list
     """Return what `work` makes of a batch; raises ModelError when the cap left rows of it without an answer."""
     results = work(number, rows)
     if model.stopped:
-        fix = "Raise the cap in [endpoint] and run again: finished batches are not asked again."
+        fix = "Raise the cap and start the same command again: finished batches are not asked again."
         raise ModelError(Problem("endpoint.cap", model.name, model.stopped, fix))
     return results
 
