@@ -17,6 +17,7 @@ from trimtab.probes.pair import PairProbe
 from trimtab.probes.preference import PreferenceProbe, margin
 from trimtab.probes.registry import probe_for
 from trimtab.probes.text import TextProbe
+from trimtab.statistics.intervals import mean
 from trimtab.suites.case import KINDS, PreferenceCase
 
 NAN = float("nan")
@@ -68,6 +69,24 @@ def test_gap_is_the_mean_over_directions_of_the_mean_within() -> None:
     # male: (2 + 4 + 0) / 3 = 2; female: −1. Absolute: (2 + 1) / 2. Preferred: 1, 1, a tie, 0.
     assert found == {"gap": 0.5, "abs_gap": 1.5, "prefers_a": 0.625}
     assert PairProbe().figures(outcomes)[0].unit == "nats"
+
+
+def test_directions_of_a_single_case_do_not_make_an_interval_of_no_width() -> None:
+    rows = [(-8, -10, "a"), (-6, -10, "b"), (-9, -9, "c"), (-7, -10, "d"), (-5, -10, "e"), (-8, -10, "f")]
+    gap, absolute, prefers = probe_for("pair").figures(pairs(*rows))
+    plain = mean([2, 4, 0, 3, 5, 2], list("012345"), name="gap")
+    assert (gap.value, gap.low, gap.high) == pytest.approx((plain.value, plain.low, plain.high))
+    assert gap.note == absolute.note == "6 of 6 directions have a single case: the interval is wide"
+    assert prefers.note == ""
+    # Beside directions of more cases, one of a single case widens the interval, and does not narrow it.
+    many = [(-8, -10, "a"), (-6, -10, "a"), (-9, -9, "b"), (-7, -10, "b")]
+    narrow, wide = (probe_for("pair").figures(pairs(*r))[0] for r in (many, [*many, (-1, -10, "c")]))
+    assert narrow.note == ""
+    assert narrow == PairProbe().figures(pairs(*many))[0], "nothing changes where directions have more cases"
+    # Each case about the mean of its direction, so ±1 and ±1.5, over four clusters.
+    half = 3.182446 * (4 / 3 * (2 * 0.25**2 + 2 * 0.375**2)) ** 0.5
+    assert (narrow.value, narrow.high - narrow.value) == pytest.approx((2.25, half))
+    assert wide.high - wide.low > narrow.high - narrow.low
 
 
 def test_a_model_that_always_says_he_gains_no_gap() -> None:

@@ -18,10 +18,11 @@ def probe_for(kind: str) -> Probe:
     """Return the probe of a kind of suite (the design's section 6)."""
     if kind == "association":
         return AssociationProbe(gender_words())
+    if kind == "pair":
+        return PairProbe(collapse=True)
     probes: dict[str, type[Probe]] = {
         "attack": AttackProbe,
         "benign": RefusalProbe,
-        "pair": PairProbe,
         "choice": ChoiceProbe,
         "preference": PreferenceProbe,
         "text": TextProbe,
