@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trimtab import __version__
+from trimtab import __version__, cli
 from trimtab.cli import output
 from trimtab.cli.app import COMMANDS
 from trimtab.records.read import Rejected
@@ -90,11 +90,27 @@ def test_doctor_says_what_is_here_and_shows_no_password(
 def test_doctor_names_the_line_that_installs_what_is_missing(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trimtab.cli.doctor.PARTS", {"ray": ("no-such-package-as-this",)})
+    lines = ['no-such-package-as-this>=2; extra == "ray"', 'trimtab[ray]; extra == "sign"', "daft>=1"]
+    monkeypatch.setattr("trimtab.cli.doctor.requires", lambda name: lines)
     monkeypatch.setattr("trimtab.cli.doctor.find_spec", lambda name: None)
     out = command("doctor").out
     assert "[missing] ray" in out
     assert "missing no-such-package-as-this: pip install 'trimtab[ray]'" in out
+
+
+def test_doctor_looks_at_every_part_that_the_package_names() -> None:
+    import re
+    import tomllib
+
+    from trimtab.cli.doctor import EXTRAS, parts
+
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    names = {
+        extra: {re.split(r"[<>=\[]", line)[0] for line in lines} - {"trimtab"}
+        for extra, lines in project["optional-dependencies"].items()
+    }
+    assert {extra: set(found) for extra, found in parts().items()} == {e: names[e] for e in EXTRAS}
+    assert set(names) - set(EXTRAS) == {"dev"}
 
 
 def test_text_from_data_does_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,13 +193,19 @@ def test_a_full_disk_under_stdout_is_one_line() -> None:
     assert ended.stderr.count("\n") == 1
 
 
-def test_an_interruption_says_that_what_was_finished_is_kept(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_says_what_is_kept(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("trimtab.cli.doctor._version", interrupt)
     code, _, err = command("doctor")
     assert code == 130
-    assert "what was finished is kept" in err
+    assert err == "trimtab: interrupted; what was begun is not kept\n", "it writes nothing that could be kept"
+    for arguments in (
+        ["run"],
+        ["harden", "-o", "r.jsonl"],
+        ["probe", "--outcomes", "o.jsonl"],
+        ["probe", "--outcomes=o"],
+    ):
+        assert cli._interrupted(arguments).endswith("the same command goes on there")
+    assert cli._interrupted(["probe", "-s", "s.jsonl"]).endswith("with --outcomes FILE it is")

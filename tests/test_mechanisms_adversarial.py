@@ -254,6 +254,15 @@ def test_benign_answers_are_the_models_own_and_what_is_dropped_is_counted() -> N
     assert lost.dropped == {"the model's own answer is an error": 99}
 
 
+def test_what_a_plan_is_short_of_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [r for r in hazards() if r["split"] == "learn"][:5]
+    monkeypatch.setattr("trimtab.mechanisms.adversarial.records.hazards", lambda: few)
+    there = sum(r["split"] == "learn" for r in ordinary())
+    short = {"refusals": 5, "answers to twins": 5, "answers to ordinary requests": 2}
+    assert make(7 * 5 + 5, there + 2).missing == short
+    assert not make(3, 3).missing
+
+
 def test_no_behaviour_comes_twice_before_all_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
     for size in (70, 77, 96, 1001):
         rows = tuple({"split": "learn", "harmful": str(i), "benign": f"b{i}"} for i in range(size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -163,6 +164,19 @@ def test_records_balance_own_writing_and_name_what_was_dropped() -> None:
         assert r.lineage.operator
         assert r.lineage.template
         assert (r.lineage.seed, r.lineage.depth, r.source) == ("3", 1, "synthetic")
+
+
+def test_what_a_plan_is_short_of_is_said() -> None:
+    writer = Writer(Writes(), None, seed=0)
+    made = make_bias(writer, writings=2, pairs=100_000, traits=100_000)
+    cells = Counter(r.cell for r in made.records)
+    roles = cells.pop("roles")
+    cells.pop("own-writing", None)
+    short = {"pairs about roles": 100_000 - roles, "pairs on other axes": 100_000 - cells.total()}
+    assert made.missing == short
+    more = make_bias(writer, writings=100_000, pairs=2, traits=1)
+    assert set(more.missing) == {"sentences to write about roles"}
+    assert not make_bias(writer, writings=2, pairs=2, traits=1).missing
 
 
 def test_learned_roles_are_not_the_measured_ones() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -219,3 +220,27 @@ def test_the_words_of_a_case_are_what_is_compared(tmp_path: Path) -> None:
     (pair,) = read_suite(suite(tmp_path, row("pair"))).cases
     assert isinstance(pair, PairCase)
     assert pair.text == pair.text_a
+
+
+def test_the_table_of_kinds_and_fields_is_what_is_read() -> None:
+    lines = (Path(__file__).parent.parent / "docs/loop.md").read_text(encoding="utf-8").splitlines()
+    told = {}
+    for line in lines[lines.index("| `kind` | fields | may be left out | figures |") + 2 :]:
+        if not line.startswith("|"):
+            break
+        cells = [re.sub(r"\([^)]*\)", "", c) for c in line.split("|")[1:5]]
+        (kind,), needed, optional, _ = (re.findall(r"`(\w+)`", c) for c in cells)
+        told[kind] = (set(needed), set(optional))
+    common = {"id", "suite", "cluster", "split"}
+    expected = {}
+    for kind, case in KINDS.items():
+        fields = {str(f.validation_alias or n): f.is_required() for n, f in case.model_fields.items()}
+        own = {n: needed for n, needed in fields.items() if n not in common}
+        expected[kind] = ({n for n in own if own[n]}, {n for n in own if not own[n]})
+    assert told == expected
+
+
+def test_a_file_without_a_case_says_where_the_fields_are_written_down(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text('{"kind": "attack"}\n')
+    with pytest.raises(InputError, match=r"docs/loop\.md, Your own cases"):
+        read_suite(tmp_path / "s.jsonl")

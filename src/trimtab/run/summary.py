@@ -23,7 +23,7 @@ LIMITS = [
     "The judge is a set of written rules. Its errors were measured on outputs of the embedded model that a model labelled; the gates read the plain figures.",
     "Charter prompts, pairs and attacks were written for this project by a model; user suites are measured with `trimtab probe`.",
     "Content checks cannot see traits that pass from teacher to student through data that looks innocent.",
-    "Generator and target are the same base model unless the configuration says otherwise.",
+    "Generator and target are the same base model: what a model writes to train itself on carries its own mistakes.",
 ]
 
 

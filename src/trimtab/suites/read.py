@@ -16,7 +16,7 @@ from trimtab.records.read import Rejected, input_digest, iter_rows, nothing_take
 from trimtab.records.shapes import short
 from trimtab.suites.case import KINDS, Case
 
-_FIX = "Give each row `kind` and the fields of that kind (see `trimtab probe --help`)"
+_FIX = "Give each row `kind` and the fields of that kind (the table is in docs/loop.md, Your own cases)"
 _MAY_BE_MISSING = ("id", "cluster", "split", "family", "direction", "group", "behavior", "question")
 
 

@@ -67,7 +67,9 @@ def make_adversarial(writer: Writer, *, harmful: int, ordinary_requests: int, ti
     random.Random(writer.seed).shuffle(rows)
     bare = digest(template(PLAIN, 0))
     asked += [_Asked(r["prompt"], "ordinary", r["type"], bare) for r in rows[:ordinary_requests]]
-    return Made(refusals) + _answered(writer, asked, time)
+    short = {"refusals": harmful - len(plan), "answers to twins": harmful - len(plan)}
+    short["answers to ordinary requests"] = ordinary_requests - len(rows)
+    return Made(refusals, missing=+Counter(short)) + _answered(writer, asked, time)
 
 
 def _plan(harmful: int) -> list[_Planned]:

@@ -6,6 +6,7 @@ model's own sentences with the gender swapped, and sentences on further axes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from trimtab.mechanisms.bias.cases import association_cases, role_pairs, trait_pairs
@@ -27,7 +28,10 @@ def make_bias(writer: Writer, *, writings: int, pairs: int, traits: int, time: s
     found = _from_own_writing(writer, writings, time)
     chosen = worst_pairs(writer.at("role-pairs"), role_pairs("learn", 3), pairs)
     found += Made([_pair_record(c, "roles", writer, time) for c in chosen])
-    return found + Made([_pair_record(c, c.group, writer, time) for c in trait_pairs("learn", 2)[:traits]])
+    others = trait_pairs("learn", 2)[:traits]
+    found += Made([_pair_record(c, c.group, writer, time) for c in others])
+    short = {"pairs about roles": pairs - len(chosen), "pairs on other axes": traits - len(others)}
+    return found + Made(missing=+Counter(short))
 
 
 def worst_pairs(model: Model, cases: Sequence[PairCase], number: int) -> list[PairCase]:
@@ -44,7 +48,7 @@ def worst_pairs(model: Model, cases: Sequence[PairCase], number: int) -> list[Pa
 def _from_own_writing(writer: Writer, writings: int, time: str) -> Made:
     cases = association_cases("learn", 4)[:writings]
     answers = writer.write("roles", [c.prompt for c in cases], max_tokens=WRITING_TOKENS, temperature=0.8)
-    made = Made()
+    made = Made(missing=+Counter({"sentences to write about roles": writings - len(cases)}))
     for case, answer in zip(cases, answers, strict=True):
         text = answer.text.strip()
         other = swap_gender(text)
