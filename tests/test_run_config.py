@@ -186,3 +186,10 @@ def test_gates_on_what_no_run_measures_are_refused_before_it(tmp_path: Path) -> 
 def test_every_figure_can_have_a_gate() -> None:
     assert [f.name for f in all_figures([], [])] == list(UNITS)
     check_gates(DEFAULT_GATES, "gates.toml")
+
+
+def test_a_report_does_not_point_to_a_key_that_is_none() -> None:
+    from trimtab.run.summary import LIMITS
+
+    assert "generator" not in RunConfig.model_fields
+    assert not [text for text in LIMITS if "configuration" in text]
