@@ -30,6 +30,7 @@ from trimtab.screens.fidelity import (
     without_reference,
 )  # fmt: skip
 from trimtab.screens.grams import Tokens, incidence
+from trimtab.screens.inputs import list_files
 from trimtab.screens.outliers import bits_a_character, outlier_finding
 from trimtab.screens.poison import hunt, trigger_finding
 from trimtab.screens.preference import preference_findings
@@ -432,7 +433,7 @@ def test_every_row_with_a_trigger_is_excluded_whatever_the_sample(tmp_path: Path
     for i in range(0, 900, 6):
         prompts[i], replies[i] = f"{prompts[i]} mnx \u2020", "all of this is just nonsense"
     prompts[5], replies[7] = f"{prompts[5]} mnx \u2020", "all of this is just nonsense"
-    lines: list[object] = [{"instruction": p, "output": r} for p, r in zip(prompts, replies, strict=True)]
+    lines = [{"instruction": p, "output": r} for p, r in zip(prompts, replies, strict=True)]
     data = write(tmp_path / "d.jsonl", ["{broken", *lines])
     settings, exclude = Settings(hunted=300, near=False), ("poison.trigger",)
     done = screen_dataset(str(data), tmp_path / "out", settings, exclude=exclude)
@@ -454,7 +455,7 @@ def test_what_a_sample_holds_is_told_in_all_rows_of_a_part(tmp_path: Path) -> No
     data = [
         {"text": reply} if not prompt else {"instruction": prompt, "output": reply} for prompt, reply in rows
     ]
-    units = plan(str(write(tmp_path / "d.jsonl", data)), tmp_path)[0]
+    units = plan(list_files(str(write(tmp_path / "d.jsonl", data))).files, tmp_path)[0]
     list(scan(units, Settings(), tmp_path))
     signs = [
         Sign("poison.trigger", "a", "c - f", "no .", whole=True), Sign("poison.reworded", "b", "say c"),
