@@ -31,7 +31,7 @@ BF16 = Pace("bfloat16", 260, 1500, 500)
 FLOAT32 = Pace("float32", 100, 390, 130)  # it wrote 65 to 145
 # What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted at the default from
 # the tokens and the sizes of its two readers (training is three passes), not timed.
-GUARD = 130
+GUARD = 180
 EMBEDDED_GB = 0.27  # in memory, bf16
 LIBRARIES_GB, PER_WEIGHTS = 3.0, 2.0  # of torch and the embedder; of weights, activations and an adapter
 # Of an endpoint: tokens that one request writes in a second, and seconds until it begins.
