@@ -45,7 +45,8 @@ def review(run: Path, role_name: str, key: SecretKey, opinion: Opinion) -> int:
 
     Raises ConfigError where the role or key is none of the run's, or a question has no answer.
     """
-    return add_review(run, sign_review(run, role_name, key, opinion))
+    ledger = open_ledger(run.parent)
+    return ledger.append_signed(sign_review(run, role_name, key, opinion))
 
 
 def sign_review(run: Path, role_name: str, key: SecretKey, opinion: Opinion) -> bytes:

@@ -29,8 +29,9 @@ class Pace:
 # Measured, but for the training in float32, which is reckoned from the scoring.
 BF16 = Pace("bfloat16", 260, 1500, 500)
 FLOAT32 = Pace("float32", 100, 390, 130)  # it wrote 65 to 145
-# What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted at the default from
-# the tokens and the sizes of its two readers (training is three passes), not timed.
+# What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted from
+# the tokens and the sizes of its two readers (training is three passes) for 2,400, scaled by the characters of those that came
+# since, not timed.
 GUARD = 180
 EMBEDDED_GB = 0.27  # in memory, bf16
 LIBRARIES_GB, PER_WEIGHTS = 3.0, 2.0  # of torch and the embedder; of weights, activations and an adapter
