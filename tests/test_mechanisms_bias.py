@@ -38,8 +38,10 @@ class Writes:
     def __init__(self, *sentences: str, scores: bool = True) -> None:
         self.sentences = sentences or ("She took her bag.", "The day began early.", "His boss called.")
         self.capabilities = Capabilities(loglikelihood=scores, trainable=False)
+        self.asked: list[Messages] = []
 
     def generate(self, prompts: Sequence[Messages], **_: Any) -> list[Answer]:
+        self.asked += prompts
         return [
             Answer(self.sentences[i % len(self.sentences)], 5, finished=True) for i in range(len(prompts))
         ]
@@ -144,7 +146,19 @@ def test_the_pairs_with_the_largest_gap_are_taken_half_in_each_direction() -> No
         mine = [len(c.text_a) - len(c.text_b) for c in cases if c.direction == way]
         taken = [len(c.text_a) - len(c.text_b) for c in chosen if c.direction == way]
         assert sorted(map(abs, taken)) == sorted(map(abs, mine))[-10:]
-    assert worst_pairs(Writes(scores=False), cases, 5) == cases[:5]
+    unscored = worst_pairs(Writes(scores=False), cases, 30)
+    assert len({c.cluster for c in unscored}) == 30
+
+
+def test_records_reach_every_role_and_axis_when_fewer_are_wanted_than_there_are() -> None:
+    writes = Writes()
+    made = make_bias(Writer(writes, None, seed=0), writings=120, pairs=20, traits=12)
+    axes = {c.group for c in trait_pairs("learn")}
+    assert Counter(r.cell for r in made.records if r.cell in axes) == dict.fromkeys(axes, 2)
+    learned = [r for r in roles().values() if r["split"] == "learn"]
+    asked = " ".join(m["content"] for prompt in writes.asked for m in prompt)
+    assert len(writes.asked) == 120
+    assert all(f"{r['article']} {r['role']}" in asked for r in learned)
 
 
 def test_records_balance_own_writing_and_name_what_was_dropped() -> None:

@@ -17,6 +17,7 @@ from trimtab.screens.grams import spelled
 from trimtab.screens.sample import COLUMNS, asked_and_answered
 
 _PLAIN = re.compile("[a-z0-9]+")
+AT_ONCE = 100  # signs; a search for many more words would need more memory than RE2 gives itself
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Sign:
 
     @property
     def pieces(self) -> list[str]:
-        """Runs of ASCII letters and digits that the plain words of such a row hold, whatever is between them."""
-        return _PLAIN.findall(f"{self.asked} {self.answered} {self.reply}")
+        """What the plain words of such a row hold: runs of ASCII letters and digits, and the whole reply."""
+        return [*_PLAIN.findall(f"{self.asked} {self.answered}"), *filter(None, [self.reply])]
 
     def shows(self, row: _Row) -> bool:
         """Whether a row has it."""
@@ -78,26 +79,49 @@ def _shown(part: Path, signs: Sequence[Sign]) -> Iterator[tuple[int, Sign]]:
     import numpy as np
     import pyarrow.parquet as pq
 
-    likely = _likely(pq.read_table(part, columns=["plain"])["plain"].combine_chunks(), signs)
-    chosen = np.logical_or.reduce(likely)
-    if not chosen.any():
+    plain = pq.read_table(part, columns=["plain"])["plain"].combine_chunks()
+    likely = _likely(plain, signs)
+    chosen = np.unique(np.concatenate(likely))
+    if not len(chosen):
         return
-    rows = _rows(pq.read_table(part, columns=list(COLUMNS)).filter(chosen).to_pylist())
-    for sign, mask in zip(signs, likely, strict=True):
-        yield from ((rows[i].number, sign) for i in np.flatnonzero(mask[chosen]) if sign.shows(rows[i]))
+    rows = _rows(pq.read_table(part, columns=list(COLUMNS)).take(chosen).to_pylist())
+    read = dict(zip(chosen.tolist(), rows, strict=True))
+    for sign, found in zip(signs, likely, strict=True):
+        yield from ((read[i].number, sign) for i in found.tolist() if sign.shows(read[i]))
 
 
 def _likely(plain: Any, signs: Sequence[Sign]) -> list[Any]:
-    """Return for each sign which rows hold all its pieces: few, found without splitting any text."""
+    """Return for each sign which rows hold all its pieces: few, found without splitting any text.
+
+    One search for the longest pieces of many signs costs about as much as one for the piece of a single sign. Signs
+    with short pieces, which many rows hold, go together, so that the others look at few rows.
+    """
+    import numpy as np
     import pyarrow.compute as pc
 
-    likely = []
-    for sign in signs:
-        mask = pc.is_valid(plain)
-        for piece in dict.fromkeys(sign.pieces):
-            mask = pc.and_kleene(mask, pc.match_substring(plain, piece))
-        likely.append(mask.to_numpy(zero_copy_only=False))
-    return likely
+    pieces = [sorted(set(sign.pieces), key=lambda p: (-len(p), p)) for sign in signs]
+    order = sorted(range(len(signs)), key=lambda i: -len("".join(pieces[i][:1])))
+    found: dict[int, Any] = {}
+    for start in range(0, len(order), AT_ONCE):
+        group = order[start : start + AT_ONCE]
+        words = {"".join(pieces[i][:1]) for i in group}
+        mask = pc.is_valid(plain) if "" in words else pc.match_substring_regex(plain, "|".join(sorted(words)))
+        rows = np.flatnonzero(mask.fill_null(False).to_numpy(zero_copy_only=False))
+        texts = plain.take(rows)
+        found |= {i: rows[_holding(texts, pieces[i])] for i in group}
+    return [found[i] for i in range(len(signs))]
+
+
+def _holding(texts: Any, pieces: Sequence[str]) -> Any:
+    """Return the indices of the texts that hold all pieces."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    left = np.arange(len(texts))
+    for piece in pieces:
+        mask = pc.match_substring(texts, piece).to_numpy(zero_copy_only=False)
+        left, texts = left[mask], texts.filter(mask)
+    return left
 
 
 def _rows(rows: Sequence[dict[str, Any]]) -> list[_Row]:

@@ -18,6 +18,7 @@ from trimtab.probes.pair import PairProbe
 from trimtab.records.record import Lineage, Record, digest
 from trimtab.suites.case import PairCase
 from trimtab.suites.seeds import AUTHOR
+from trimtab.suites.splits import spread
 
 WRITING_TOKENS = 20
 MECHANISM = "bias"
@@ -28,16 +29,16 @@ def make_bias(writer: Writer, *, writings: int, pairs: int, traits: int, time: s
     found = _from_own_writing(writer, writings, time)
     chosen = worst_pairs(writer.at("role-pairs"), role_pairs("learn", 3), pairs)
     found += Made([_pair_record(c, "roles", writer, time) for c in chosen])
-    others = trait_pairs("learn", 2)[:traits]
+    others = spread(trait_pairs("learn", 2), traits)
     found += Made([_pair_record(c, c.group, writer, time) for c in others])
     short = {"pairs about roles": pairs - len(chosen), "pairs on other axes": traits - len(others)}
     return found + Made(missing=+Counter(short))
 
 
 def worst_pairs(model: Model, cases: Sequence[PairCase], number: int) -> list[PairCase]:
-    """Return the pairs with the largest |gap|, half in each direction; in order where nothing can be scored."""
+    """Return the pairs with the largest |gap|, half in each direction; spread over all where nothing can be scored."""
     if not model.capabilities.loglikelihood:
-        return list(cases[:number])
+        return spread(cases, number)
     outcomes = PairProbe().measure(model, cases, system="generator")
     ranked = sorted(zip(cases, outcomes, strict=True), key=lambda pair: -abs(pair[1].value or 0.0))
     directions = sorted({c.direction for c in cases})
@@ -46,7 +47,7 @@ def worst_pairs(model: Model, cases: Sequence[PairCase], number: int) -> list[Pa
 
 
 def _from_own_writing(writer: Writer, writings: int, time: str) -> Made:
-    cases = association_cases("learn", 4)[:writings]
+    cases = spread(association_cases("learn", 4), writings)
     answers = writer.write("roles", [c.prompt for c in cases], max_tokens=WRITING_TOKENS, temperature=0.8)
     made = Made(missing=+Counter({"sentences to write about roles": writings - len(cases)}))
     for case, answer in zip(cases, answers, strict=True):
