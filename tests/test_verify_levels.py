@@ -206,7 +206,7 @@ def test_a_case_that_this_version_has_not_is_undecided(
     report = run_again(bundle, 500)
     assert [f.code for f in report.undecided] == ["rerun.case"]
     assert report.level == "recomputed"
-    monkeypatch.setattr(module, "_cases", lambda folder: {})
+    monkeypatch.setattr(module, "committed_cases", lambda folder: {})
     assert [f.code for f in run_again(bundle, 5).undecided] == ["rerun.case", "rerun.not-run"]
 
 

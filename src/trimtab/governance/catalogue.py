@@ -27,7 +27,9 @@ CREATE TABLE edge (above TEXT, below TEXT, PRIMARY KEY (above, below)) WITHOUT R
 CREATE INDEX edge_below ON edge (below);
 CREATE TABLE missing (place TEXT, why TEXT);
 CREATE TABLE built (entries INTEGER);
+PRAGMA user_version = 2;
 """
+_VERSION = 2  # of the edges above: a catalogue of another version is made anew
 _WALK = """
 WITH RECURSIVE found (id) AS (VALUES (?) UNION SELECT {to} FROM edge JOIN found ON {of} = found.id)
 SELECT kind, node.id, label FROM node JOIN found USING (id) WHERE node.id != ? ORDER BY kind, label, node.id
@@ -93,6 +95,8 @@ def _entries(path: Path) -> int:
         return -1
     try:
         with closing(sqlite3.connect(path)) as connection:
+            if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                return -1
             return int(connection.execute("SELECT entries FROM built").fetchone()[0])
     except (sqlite3.DatabaseError, TypeError):
         return -1
@@ -114,6 +118,11 @@ def _node(connection: sqlite3.Connection, kind: str, id_: str, label: str, above
     connection.executemany("INSERT OR IGNORE INTO edge VALUES (?, ?)", [(a, id_) for a in above])
 
 
+def _edge(connection: sqlite3.Connection, above: str, below: str) -> None:
+    # Two runs can make the same adapter or system, whose node is the first one's: `below` may be a name that only a run has.
+    connection.execute("INSERT OR IGNORE INTO edge VALUES (?, ?)", (above, below))
+
+
 def _started(connection: sqlite3.Connection, workspace: Path, statement: Statement) -> None:
     _node(connection, "generator", statement.body["model"], "the model of the run")
 
@@ -127,7 +136,7 @@ def _screened(connection: sqlite3.Connection, workspace: Path, statement: Statem
             continue
         dataset = f"dataset {run}/{path.stem}"
         _node(connection, "dataset", digest, dataset)
-        connection.execute("INSERT OR IGNORE INTO edge VALUES (?, ?)", (digest, f"{run}/{path.stem}"))
+        _edge(connection, digest, f"{run}/{path.stem}")
         if not path.is_file() or file_digest(path) != digest:
             why = "is gone" if not path.is_file() else "is not what the ledger states"
             connection.execute("INSERT INTO missing VALUES (?, ?)", (str(path), why))
@@ -140,7 +149,7 @@ def _screened(connection: sqlite3.Connection, workspace: Path, statement: Statem
             if lineage.generator:
                 _node(connection, "generator", lineage.generator, "a model that wrote records")
             _node(connection, "record", record.id, f"{record.kind} {record.source}", above)
-            connection.execute("INSERT OR IGNORE INTO edge VALUES (?, ?)", (record.id, digest))
+            _edge(connection, record.id, digest)
 
 
 def _trained(connection: sqlite3.Connection, workspace: Path, statement: Statement) -> None:
@@ -154,22 +163,22 @@ def _trained(connection: sqlite3.Connection, workspace: Path, statement: Stateme
             _node(connection, "mechanism", f"{run}/{mechanism}", f"mechanism {run}/{mechanism}")
         elif name == "guard/guard.safetensors":
             _node(connection, "guard", digest, f"{run}/guard")
+        else:
+            continue
+        _edge(connection, digest, f"{run}/parts")
 
 
 def _trimmed(connection: sqlite3.Connection, workspace: Path, statement: Statement) -> None:
     """Add the system of a run, below the adapters and guard that were trained in it."""
     run, digest = statement.body["run"], statement.subjects.get("system.json")
     if digest:
-        query = "SELECT id FROM node WHERE kind IN ('adapter', 'guard') AND label LIKE ? ESCAPE '\\'"
-        escaped = run.replace("_", "\\_")
-        parts = [row[0] for row in connection.execute(query, (f"{escaped}/%",))]
-        _node(connection, "system", digest, run, parts)
+        _node(connection, "system", digest, run, [f"{run}/parts"])
+        _edge(connection, digest, f"{run}/system")
 
 
 def _released(connection: sqlite3.Connection, workspace: Path, statement: Statement) -> None:
     run, digest = statement.body["run"], statement.subjects["bundle.json"]
-    rows = connection.execute("SELECT id FROM node WHERE kind = 'system' AND label = ?", (run,))
-    _node(connection, "release", digest, f"release of {run}", [row[0] for row in rows])
+    _node(connection, "release", digest, f"release of {run}", [f"{run}/system"])
 
 
 _ADDERS: dict[str, Any] = {

@@ -6,7 +6,7 @@ operator's signature.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,42 @@ class Recall:
     index: int
     affected: Sequence[Node]
     missing: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A recall that reaches something: its entry, what was recalled and why, and the names of what it reaches."""
+
+    entry: int
+    kind: str
+    name: str
+    reason: str
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = (
+            f"{', '.join(self.parts[:6])}{f' and {len(self.parts) - 6} more' if len(self.parts) > 6 else ''}"
+        )
+        return f"{self.kind} {self.name[:32]} (entry {self.entry}): {self.reason}; it reaches {parts}"
+
+
+def reaching(
+    ledger: Sequence[Statement],
+    things: Mapping[str, str],
+    below: Callable[[Node], Sequence[Node]] = lambda node: (),
+) -> list[Reached]:
+    """Return the recalls of a ledger that reach any of `things` (id → name).
+
+    A recall reaches what it names, what descended from it when it was stated, and what `below` says descends from it.
+    """
+    found = []
+    for index, s in enumerate(ledger):
+        if s.kind == "recall":
+            kind, name = s.body["kind"], s.body["name"]
+            ids = {name, *s.subjects.values(), *(n.id for n in below(Node(kind, name, "")))}
+            if parts := tuple(dict.fromkeys(told for id_, told in things.items() if id_ in ids)):
+                found.append(Reached(index, kind, name, s.body["reason"], parts))
+    return found
 
 
 def recall(workspace: Path, kind: str, name: str, reason: str) -> Recall:

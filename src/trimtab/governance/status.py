@@ -1,21 +1,27 @@
-"""What a workspace waits for: quorums that are missing, reviews and waivers that ended, unreleased runs."""
+"""What a workspace waits for: quorums that are missing, reviews and waivers that ended, recalls, unreleased runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trimtab.governance.catalogue import open_catalogue
 from trimtab.governance.ledger.envelope import Entry, Statement, open_entry
 from trimtab.governance.ledger.keyring import Keyring, keyring_of
 from trimtab.governance.ledger.ledger import FOLDER, now
 from trimtab.governance.ledger.log import Log
+from trimtab.governance.recall import Reached, reaching
 from trimtab.governance.waiver import Waiver
 
 
 @dataclass
 class RunStatus:
-    """One run of a ledger: its verdict, what it waits for, its releases, what is waived in them, what is due."""
+    """One run of a ledger: its verdict, what it waits for, its releases, what is waived in them, what is due.
+
+    `recalled` are the recalls that reach something of it, releases among that; `untraced` says which of its tables are not
+    as stated, so that a recall of what was in them may reach more than is told.
+    """
 
     run: str
     verdict: str = "unfinished"
@@ -23,6 +29,8 @@ class RunStatus:
     waits: list[str] = field(default_factory=list)
     due: list[str] = field(default_factory=list)
     waived: list[str] = field(default_factory=list)
+    recalled: list[Reached] = field(default_factory=list)
+    untraced: list[str] = field(default_factory=list)
 
 
 def status(workspace: Path, at: str = "") -> list[RunStatus]:
@@ -34,7 +42,36 @@ def status(workspace: Path, at: str = "") -> list[RunStatus]:
         if run := entry.statement.body.get("run"):
             runs.setdefault(run, []).append(entry)
     ring = keyring_of((e.statement for e in entries), str(log.folder))
-    return [_status(run, own, ring, at or now()) for run, own in runs.items()]
+    found = [_status(run, own, ring, at or now()) for run, own in runs.items()]
+    if any(e.statement.kind == "recall" for e in entries):
+        _add_recalls(workspace, found, [e.statement for e in entries])
+    return found
+
+
+def _add_recalls(workspace: Path, found: Sequence[RunStatus], ledger: Sequence[Statement]) -> None:
+    """Add the recalls to the runs that they reach, also runs that came later than the recall."""
+    with open_catalogue(workspace) as catalogue:
+        missing = catalogue.missing()
+        for status_ in found:
+            own = [s for s in ledger if s.body.get("run") == status_.run]
+            things = {digest: told for s in own for digest, told in _things(s)}
+            status_.recalled = reaching(ledger, things, catalogue.below)
+            place = workspace / status_.run
+            status_.untraced = [f"{path} {why}" for path, why in missing if Path(path).is_relative_to(place)]
+
+
+def _things(statement: Statement) -> Iterator[tuple[str, str]]:
+    """Yield digest and name of what a recall can reach of a run: its tables of records, adapters, guard, system, releases."""
+    for name, digest in statement.subjects.items():
+        path = Path(name)
+        if statement.kind == "release":
+            yield digest, f"release {digest[:16]}"
+        elif statement.kind == "screen" and path.suffix == ".parquet":
+            yield digest, f"dataset {path.stem}"
+        elif path.name == "adapter_model.safetensors":
+            yield digest, f"adapter {path.parent.name.removeprefix('trimtab_')}"
+        elif name in ("system.json", "guard/guard.safetensors"):
+            yield digest, path.stem
 
 
 def _status(run: str, entries: Sequence[Entry], ring: Keyring, at: str) -> RunStatus:

@@ -81,7 +81,7 @@ def rerun(folder: Path, count: int, nonce: str, report: Report, bar: Bar) -> Est
 
 def _sample(folder: Path, count: int, nonce: str, report: Report) -> list[Measurement]:
     """Draw among all measurements of the bundle; those whose case this version has not are undecided."""
-    cases, bundle = _cases(folder), file_digest(folder / MANIFEST)
+    cases, bundle = committed_cases(folder), file_digest(folder / MANIFEST)
     rows = []
     for name, outcomes in stored_outcomes(folder):
         for o in outcomes:
@@ -103,8 +103,11 @@ def _suite(file: str, stored: Outcome) -> str:
     return "reattack" if file == REATTACK else stored.suite
 
 
-def _cases(folder: Path) -> Mapping[tuple[str, str], Case]:
-    """Return the cases that the run committed to, by suite and item, as far as this version has them."""
+def committed_cases(folder: Path) -> Mapping[tuple[str, str], Case]:
+    """Return the cases that a run or bundle committed to, by suite and item, as far as this version has them.
+
+    Those of the re-attack are under the suite `reattack`.
+    """
     sizes = Sizes(**json.loads((folder / "run.json").read_bytes())["config"]["sizes"])
     known: dict[str, Sequence[Case]] = {name: cases for name, (_, cases) in test_suites(sizes).items()}
     known["reattack"] = reattack_cases(sizes)
