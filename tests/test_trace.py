@@ -128,7 +128,9 @@ def test_records_are_told_by_what_the_case_names_and_by_words(
     words = set(found["texts"]["text_a"].lower().split())
     assert all(0 < near["share"] < 1 for near in part["alike"])
     assert [n["share"] for n in part["alike"]] == sorted((n["share"] for n in part["alike"]), reverse=True)
-    assert all({w.lower() for w in n["text"].split()} & words for n in part["alike"][:1])
+    assert {n["cell"] for n in part["alike"]} <= {group, "roles"}
+    assert "The neighbours" not in str(part["alike"]), "of those that carry what the case names"
+    assert all({w.lower() for w in n["text"].split()} & words for n in part["alike"])
     out = command("trace", pair.item, "--run", run).out
     assert f"of group {group}: 2 of 3: " in out
     assert "likelihoods bypass it" in out
@@ -219,7 +221,7 @@ def test_a_bundle_with_a_link_in_it_is_not_walked(
 def test_a_recall_shows_on_the_walk_and_in_the_status_of_each_run(
     command: Command, finished_run: FinishedRun, runs: Path, tmp_path: Path
 ) -> None:
-    first, second = finished_run(runs), finished_run(runs)  # their adapters and systems are the same bytes
+    first, second = finished_run(runs), finished_run(runs)  # their parts are the same bytes, the guard's too
     for run in (first, second):
         assert command("release", run, "-o", tmp_path / run.name, "--demo").code == 0
     code, out, _ = command("status", runs)
@@ -234,14 +236,17 @@ def test_a_recall_shows_on_the_walk_and_in_the_status_of_each_run(
     assert (
         out.count(f"recalled: record {name[:32]} (entry {found.index}): It quotes a person.; it reaches") == 3
     )
-    assert out.count("dataset bias, adapter bias, system, release ") == 2
+    assert out.count("dataset bias, adapter bias, guard, system, release ") == 2
     rows = [json.loads(line) for line in command("status", runs, "--json").out.splitlines()]
     assert [row["run"] for row in rows if row["recalled"]] == [first.name, second.name, later.name]
-    assert rows[2]["recalled"][0]["parts"] == ["dataset bias", "adapter bias", "system"]
+    assert rows[2]["recalled"][0]["parts"] == ["dataset bias", "adapter bias", "guard", "system"]
     seen = walk(command, case_of(first, "attack").item, "--run", first)
-    assert {"record", "adapter", "system", "dataset", "release"} == {
-        p.split()[0] for p in seen["recalls"][0]["parts"]
-    }
+    (reached,) = seen["recalls"]
+    assert [p.split()[0] for p in reached["parts"]] == ["release", "record", "adapter", "system"]
+    out = command("trace", case_of(first, "attack").item, "--run", later).out
+    assert (
+        f"recalled  record {name[:32]} (entry {found.index}): It quotes a person.; it reaches record " in out
+    )
 
 
 def test_a_recall_of_an_unreleased_run_is_told_and_nothing_is_due(

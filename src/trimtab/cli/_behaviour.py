@@ -82,6 +82,9 @@ def _tell_system(found: Behaviour) -> None:
     _line("base", f"{system['base_digest']}  {system['base']}")
     if guard := system["guard"]:
         _line("guard", f"{guard['digest']}  {_about_guard(found)}")
+        if prompts := guard.get("prompts"):
+            counts = {name: kind["count"] for name, kind in prompts["kinds"].items()}
+            _line("", f"fitted on prompts, not records, by {prompts['source']}: {_counts(counts)}")
     if system["left_out"]:
         _line("", f"at strength 0, so not in the system: {', '.join(system['left_out'])}")
 
@@ -102,7 +105,7 @@ def _tell_part(part: Part) -> None:
     if not part.named:
         _line("", "none carries what the case names as its cell or operator")
     for near in part.alike:
-        _line("near", f"{near.id}  {near.share:.0%} of words shared, {near.cell}: {_short(near.text)}")
+        _line("near", f"{near.id}  {near.share:.0%} of words by weight, {near.cell}: {_short(near.text)}")
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -6,7 +6,7 @@ operator's signature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +50,10 @@ class Reached:
 
 def reaching(
     ledger: Sequence[Statement],
-    things: Mapping[str, str],
+    things: Sequence[tuple[str, str]],
     below: Callable[[Node], Sequence[Node]] = lambda node: (),
 ) -> list[Reached]:
-    """Return the recalls of a ledger that reach any of `things` (id → name).
+    """Return the recalls of a ledger that reach any of `things` (pairs of id and name).
 
     A recall reaches what it names, what descended from it when it was stated, and what `below` says descends from it.
     """
@@ -62,7 +62,7 @@ def reaching(
         if s.kind == "recall":
             kind, name = s.body["kind"], s.body["name"]
             ids = {name, *s.subjects.values(), *(n.id for n in below(Node(kind, name, "")))}
-            if parts := tuple(dict.fromkeys(told for id_, told in things.items() if id_ in ids)):
+            if parts := tuple(dict.fromkeys(told for id_, told in things if id_ in ids)):
                 found.append(Reached(index, kind, name, s.body["reason"], parts))
     return found
 

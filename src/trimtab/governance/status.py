@@ -54,7 +54,7 @@ def _add_recalls(workspace: Path, found: Sequence[RunStatus], ledger: Sequence[S
         missing = catalogue.missing()
         for status_ in found:
             own = [s for s in ledger if s.body.get("run") == status_.run]
-            things = {digest: told for s in own for digest, told in _things(s)}
+            things = [thing for s in own for thing in _things(s)]
             status_.recalled = reaching(ledger, things, catalogue.below)
             place = workspace / status_.run
             status_.untraced = [f"{path} {why}" for path, why in missing if Path(path).is_relative_to(place)]

@@ -6,10 +6,12 @@ A walk along the evidence, and no estimate of influence: which records there wer
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Alike:
-    """A record near the case by words: the share that both have of all their words."""
+    """A record near the case by words: the share that both have of all their words, rare ones weighing more."""
 
     id: str
     cell: str
@@ -72,7 +74,8 @@ class Alike:
 class Part:
     """An adapter of the system, and the records it learned from, counted by cell and by generator.
 
-    `named` counts, by cell, those that carry something which the case names (`family plain`) as their cell or operator.
+    `named` counts, by cell, those that carry something which the case names (`family plain`) as their cell or operator;
+    `alike` are the nearest, of those if there are any.
     """
 
     mechanism: str
@@ -256,7 +259,7 @@ def _part(
     index, digest = evidence.stated.get(weights, (None, ""))
     part = Part(
         mechanism, strength, digest, index, len(records), _cells(records), dict(Counter(r.lineage.generator or "none" for r in records)),
-        dict(_named(records, names)), _alike(records, " ".join(texts.values())), beside,
+        dict(_named(records, names)), _alike(records, names, " ".join(texts.values())), beside,
     )  # fmt: skip
     return part, records
 
@@ -265,21 +268,33 @@ def _cells(records: Iterable[Record]) -> dict[str, int]:
     return dict(Counter(r.cell or "all" for r in records).most_common())
 
 
+def _carries(record: Record, name: str) -> bool:
+    return name in (record.cell, *record.cell.split("/"), record.lineage.operator)
+
+
 def _named(records: Sequence[Record], names: Mapping[str, str]) -> Iterator[tuple[str, dict[str, int]]]:
     """Yield what the case names and how many records carry that very word as cell, part of a cell or operator."""
     for key, name in names.items():
-        found = [r for r in records if name in (r.cell, *r.cell.split("/"), r.lineage.operator)]
-        if found:
+        if found := [r for r in records if _carries(r, name)]:
             yield f"{key} {name}", _cells(found)
 
 
-def _alike(records: Sequence[Record], text: str) -> list[Alike]:
-    """Return the records with the largest share of words in common with the case (Jaccard), best first."""
-    words = _words(text)
-    told = [(r, _told(r)) for r in records] if words else []
-    scored = [(len(words & _words(t)) / len(words | _words(t)), r, t) for r, t in told]
-    best = sorted((row for row in scored if row[0]), key=lambda row: (-row[0], row[1].id))[:ALIKE]
-    return [Alike(r.id, r.cell, share, t) for share, r, t in best]
+def _alike(records: Sequence[Record], names: Mapping[str, str], text: str) -> list[Alike]:
+    """Return the records nearest to the case by words, best first, of those that carry what it names if any do.
+
+    Jaccard of their sets of words, a word weighing log(1 + n ÷ the number of the n records that have it).
+    """
+    pool = [r for r in records if any(_carries(r, name) for name in names.values())] or records
+    rows, words = [(r, _words(_told(r))) for r in pool], _words(text)
+    counts = Counter(w for _, own in rows for w in own)
+    weigh = partial(_weight, counts, len(rows))
+    scored = [(weigh(words & own) / weigh(words | own), r) for r, own in rows if words & own]
+    best = sorted(scored, key=lambda row: (-row[0], row[1].id))[:ALIKE]
+    return [Alike(r.id, r.cell, share, _told(r)) for share, r in best]
+
+
+def _weight(counts: Mapping[str, int], number: int, words: Iterable[str]) -> float:
+    return sum(math.log1p(number / max(counts.get(w, 0), 1)) for w in words)
 
 
 def _told(record: Record) -> str:
@@ -305,15 +320,13 @@ def _releases(evidence: Evidence) -> Iterator[dict[str, Any]]:
 
 def _things(
     evidence: Evidence, parts: Sequence[tuple[Part, list[Record]]], releases: Sequence[Mapping[str, Any]]
-) -> dict[str, str]:
-    """Return id → name of what a recall could reach on this walk: records, generators, tables, adapters, system, releases."""
-    found = {r["digest"]: f"release {r['digest'][:16]}" for r in releases}
+) -> list[tuple[str, str]]:
+    """Return id and name of what a recall could reach on this walk: records, generators, tables, adapters, system, releases."""
+    found = [(r["digest"], f"release {r['digest'][:16]}") for r in releases]
     for part, records in parts:
-        found |= {r.id: f"record {r.id[:16]}" for r in records}
-        found |= {g: f"generator {g[:32]}" for g in part.generators}
-        found[part.digest] = f"adapter {part.mechanism}"
+        found += [(r.id, f"record {r.id[:16]}") for r in records]
+        found += [(g, f"generator {g[:32]}") for g in part.generators]
+        found.append((part.digest, f"adapter {part.mechanism}"))
         table = f"stages/03_screen/{part.mechanism}.parquet"
-        found[evidence.stated.get(table, (0, ""))[1]] = f"dataset {part.mechanism}"
-    found[evidence.stated.get(SYSTEM, (0, ""))[1]] = "system"
-    found.pop("", None)
-    return found
+        found.append((evidence.stated.get(table, (0, ""))[1], f"dataset {part.mechanism}"))
+    return [*found, (evidence.stated.get(SYSTEM, (0, ""))[1], "system")]

@@ -11,7 +11,7 @@ from typing import Any
 
 from trimtab.charter.charter import read_charter
 from trimtab.errors import ConfigError, Problem
-from trimtab.mechanisms.adversarial.prompts import learn_prompts, tune_prompts
+from trimtab.mechanisms.adversarial.prompts import about_prompts, learn_prompts, tune_prompts
 from trimtab.mechanisms.adversarial.records import make_adversarial
 from trimtab.mechanisms.bias.records import make_bias
 from trimtab.mechanisms.made import Made
@@ -154,7 +154,8 @@ def _train_guard(loop: Loop, folder: Path) -> dict[str, Any]:
     data = GuardData(*learn_prompts(most), *tune_prompts(most))
     progress = loop.bar("train: guard", guard_steps(data))
     guard = train_guard(data, folder, seed=loop.config.seed, progress=progress)
-    return {"digest": guard.digest, "threshold": guard.threshold, **guard.about}
+    prompts = about_prompts(vars(data), most)
+    return {"digest": guard.digest, "threshold": guard.threshold, **guard.about, "prompts": prompts}
 
 
 def _train_adapter(loop: Loop, model: LocalModel, mechanism: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from trimtab.governance.exports.guard_prompts import guard_prompts
 from trimtab.governance.exports.source import Source, plain
 from trimtab.governance.waiver import waivers_of
 
@@ -68,6 +69,8 @@ def _text(source: Source, figures: dict[str, Any], rows: dict[str, Any], demo: b
     generators = Counter(row["lineage"]["generator"] or "none" for found in rows.values() for row in found)
     lines += ["", "## Who wrote them", ""]
     lines += [f"- `{plain(name)}`: {count} records" for name, count in sorted(generators.items())]
+    if source.trained("guard").get("prompts"):  # cards of bundles without the figure stay as they are
+        lines += ["", "## The guard's prompts", "", *guard_prompts(source)]
     lines += [
         "",
         "## What training on them changed",

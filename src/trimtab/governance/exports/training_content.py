@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from trimtab.governance.exports.guard_prompts import guard_prompts
 from trimtab.governance.exports.source import Source, plain
 
 MISSING = "**To be filled in by a person**"
@@ -64,9 +65,7 @@ def _beside(source: Source) -> list[str]:
                 f"Beside the {mechanism} records, {count} human-written texts were trained on "
                 f"({share:.0f} % of that set): {plain(anchor['source'])}."
             ]
-    if (source.folder / "guard").exists():
-        lines += ["The guard, a classifier beside the model, was fitted on prompts that come with trimtab."]
-    return lines
+    return [*lines, *guard_prompts(source)]
 
 
 def _ways(source: Source) -> list[str]:
