@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.conftest import Fake
 from trimtab.errors import InputError
 from trimtab.governance import candidate
 from trimtab.governance.exports.documents import documents
@@ -15,8 +16,12 @@ from trimtab.governance.standalone import verify as script
 from trimtab.governance.verify.verify import verify
 from trimtab.mechanisms.adversarial.cases import ordinary
 from trimtab.mechanisms.adversarial.prompts import about_prompts, learn_prompts, tune_prompts
+from trimtab.models.guard import Guard
 from trimtab.records.record import digest
 from trimtab.records.write import write_json
+from trimtab.run.config import RunConfig, Sizes
+from trimtab.run.directory import open_run
+from trimtab.run.stages import Loop, train
 from trimtab.training.guard import GuardData
 
 if TYPE_CHECKING:
@@ -97,3 +102,21 @@ def test_without_the_figure_documents_are_what_they_were(finished_run: FinishedR
     assert (
         "\nThe guard, a classifier beside the model, was fitted on prompts that come with trimtab.\n" in told
     )
+
+
+def test_a_run_notes_what_its_guard_was_fitted_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[GuardData] = []
+
+    def fit(data: GuardData, folder: Path, **_: Any) -> Guard:
+        fitted.append(data)
+        return Guard([], threshold=0.5, digest="g" * 64)
+
+    monkeypatch.setattr("trimtab.training.guard.train_guard", fit)
+    monkeypatch.setattr("trimtab.training.guard.guard_steps", lambda data: 1)
+    small = dict.fromkeys(Sizes.model_fields, 2)
+    config = RunConfig(mechanisms=("adversarial",), sizes=Sizes(**{**small, "guard_prompts": MOST}))
+    loop = Loop(open_run(tmp_path / "runs", config), config, Fake("No."), lambda *_: lambda _: None)
+    stage = loop.run.stage("train")
+    stage.begin()
+    assert train(loop, stage)["guard"]["prompts"] == prompts()
+    assert [len(t) for t in vars(fitted[0]).values()] == [k["count"] for k in prompts()["kinds"].values()]

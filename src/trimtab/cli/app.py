@@ -27,10 +27,13 @@ COMMANDS = {
     "export": ("export", "Write a system's adapters, at their strengths, as one for servers."),
     "verify": ("verify", "Check a bundle: files, ledger, signatures, quorum, every figure."),
     "card": ("card", "Merge a bundle's dataset card into a README that is there already."),
-    "status": ("status", "Say what a workspace waits for: reviews, releases, what is due."),
+    "status": (
+        "status",
+        "Say what a workspace waits for: reviews, releases, what is due, what a recall reaches.",
+    ),
     "trace": (
         "trace",
-        "Walk from a record, adapter, system or release to what it comes from and what came of it.",
+        "Walk from a behaviour, record, adapter or release to what it comes from and what came of it.",
     ),
     "recall": ("recall", "State that something must not be used, and name everything that descends from it."),
     "keys": ("keys", "List your keys, make one, replace or revoke one."),
