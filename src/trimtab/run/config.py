@@ -79,7 +79,7 @@ class Strengths(_Table):
 
     adversarial: Tried = (0.5, 0.75, 1.0)
     bias: Tried = (0.5, 0.75, 1.0)
-    values: Tried = (0.5, 0.75, 1.0)
+    values: Tried = (0.25, 0.5, 0.75, 1.0)
 
 
 class Endpoint(_Table):

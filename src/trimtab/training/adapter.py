@@ -173,13 +173,17 @@ def _settle(path: Path, base: str) -> None:
 
 @contextmanager
 def counted(trainer: Any, progress: Progress | None) -> Iterator[None]:
-    """Report every training step as the records it used."""
+    """Report every training step as records: of n passes over them each step is an nth of its batch."""
     from transformers import PrinterCallback, TrainerCallback
 
     class Counter(TrainerCallback):  # type: ignore[misc]
+        told = 0
+
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            used = int(state.global_step * args.per_device_train_batch_size / max(1, args.num_train_epochs))
             if progress:
-                progress(args.per_device_train_batch_size)
+                progress(used - self.told)
+            self.told = used
 
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Counter())

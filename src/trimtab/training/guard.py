@@ -25,7 +25,7 @@ from trimtab.models.guard import ENCODER, Floats, Guard, Layers
 from trimtab.models.protocol import Progress
 from trimtab.models.states import States
 from trimtab.models.views import pieces
-from trimtab.training.encoder import EPOCHS, tune_encoder
+from trimtab.training.encoder import tune_encoder
 
 FALSE_POSITIVES, TWIN_POSITIVES = 0.03, 0.08
 """Of ordinary prompts, and of benign twins in an attack's wrapping, some of which the model refuses by itself."""
@@ -118,7 +118,7 @@ def _views(data: GuardData, embedder: Embedder, seed: int) -> tuple[list[str], l
 
 def guard_steps(data: GuardData) -> int:
     """Return how many rows the tuning will report, and one for the fit."""
-    return EPOCHS * sum(map(len, _texts(data, 0))) + 1
+    return sum(map(len, _texts(data, 0))) + 1
 
 
 def _texts(data: GuardData, seed: int) -> tuple[list[str], list[str]]:
