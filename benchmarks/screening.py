@@ -2,10 +2,12 @@
 
     python benchmarks/screening.py sizes DATA [--rows 50000 200000 1000000]
     python benchmarks/screening.py rows DATA [--rows 20000]
+    python benchmarks/screening.py checks DATA [--rows 10000 50000 200000]
     python benchmarks/screening.py peers DATA [--rows 50000]
 
 DATA is any dataset of instructions and outputs; more rows than it has are made from it, each with three words in ten
-drawn anew, so that lengths and vocabulary stay and no row repeats another. `rows` is the cost of the single-row checks alone. For
+drawn anew, so that lengths and vocabulary stay and no row repeats another. `rows` is the cost of the single-row checks alone, `checks`
+that of each check by itself, in one process, against cases and real text that are rows of DATA kept apart. For
 `peers`, one row in twenty is a copy with three words in a hundred replaced; datatrove and text-dedup each run in an
 environment of their own, made at first use (benchmarks/_venv.py). All get 14 bands of 8 hashes over three words. The
 truth is the Jaccard index itself.
@@ -23,9 +25,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from _rows import Rows, made, varied, write
 from _venv import peer
 
 from trimtab.records.read import read_records
@@ -37,7 +40,6 @@ from trimtab.screens.scan import scan
 from trimtab.screens.settings import Settings
 from trimtab.screens.sources import plan
 
-Rows = list[tuple[str, str]]
 COPIES, CHANGED = 20, 0.03
 
 
@@ -45,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("sizes", "rows", "peers"))
+    parser.add_argument("what", choices=("sizes", "rows", "checks", "peers"))
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=None)
     options = parser.parse_args()
@@ -56,28 +58,12 @@ def main() -> None:
             sizes(rows, options.rows or [50_000, 200_000, 1_000_000], Path(folder))
         elif options.what == "rows":
             single_rows(rows, (options.rows or [20_000])[0], Path(folder))
+        elif options.what == "checks":
+            from _checks import checks  # puts meters on the screen, for the rest of this process
+
+            checks(rows, options.rows or [10_000, 50_000, 200_000], Path(folder))
         else:
             peers(rows, (options.rows or [50_000])[0], Path(folder))
-
-
-def made(rows: Rows, n: int) -> Iterator[tuple[str, str]]:
-    """Yield `n` rows: those of `rows`, then others like them."""
-    chance = random.Random(0)
-    words = [word for _, reply in rows[:5000] for word in reply.split(" ")]
-    yield from rows[:n]
-    for i in range(n - len(rows)):
-        yield tuple(varied(chance, text, words, 0.3) for text in rows[i % len(rows)])  # type: ignore[misc]
-
-
-def varied(chance: random.Random, text: str, words: Sequence[str], share: float) -> str:
-    return " ".join(chance.choice(words) if chance.random() < share else word for word in text.split(" "))
-
-
-def write(rows: Iterator[tuple[str, str]] | Rows, path: Path) -> int:
-    with path.open("w") as file:
-        for prompt, reply in rows:
-            file.write(json.dumps({"instruction": prompt, "output": reply}) + "\n")
-    return path.stat().st_size
 
 
 def sizes(rows: Rows, counts: Sequence[int], folder: Path) -> None:

@@ -81,6 +81,7 @@ def test_a_policy_of_ones_own(command: Command, tmp_path: Path) -> None:
     ("text", "codes"),
     [
         ('exclude = ["form.nothing"]\nmust_run = ["x"]', ["policy.unknown-code"] * 2),
+        ('exclude = ["bias.association", "fidelity.copied"]', ["policy.marks-no-row"] * 2),
         ("exclude = 1\nlimit = 2", ["policy.screen"] * 2),
         ("[settings]\nlongest = 0", ["policy.screen"]),
         ("[limits", ["policy.toml"]),

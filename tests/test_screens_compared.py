@@ -17,6 +17,7 @@ from scipy.sparse import csc_matrix
 from tests.test_screens_dataset import by_code, read, run, write
 from trimtab.errors import InputError
 from trimtab.records.read import iter_rows
+from trimtab.report.screening import figure
 from trimtab.screens import outliers
 from trimtab.screens.bias import bias_findings
 from trimtab.screens.compared import read_real
@@ -33,7 +34,7 @@ from trimtab.screens.grams import Tokens, incidence
 from trimtab.screens.inputs import list_files
 from trimtab.screens.outliers import bits_a_character, outlier_finding
 from trimtab.screens.poison import hunt, trigger_finding
-from trimtab.screens.preference import preference_findings
+from trimtab.screens.preference import drawn, preference_findings
 from trimtab.screens.replies import cluster_finding, label_finding
 from trimtab.screens.reworded import _Texts, hunt_reworded, reworded_finding
 from trimtab.screens.sample import Choice, Sample
@@ -342,6 +343,17 @@ def test_shortcuts_of_preferences() -> None:
     assert {f.status for f in preference_findings(choices(0)[:9], 0)} == {"not run"}
 
 
+def test_of_many_preferences_some_are_drawn_from_all_of_them() -> None:
+    many = [Choice(f"line {i}", f"ask {i}", "a b c", "a b") for i in range(5000)]
+    some = drawn(many, 4000, 0)
+    assert (len(some), some, some == many[:4000]) == (
+        4000,
+        sorted(some, key=lambda c: int(c.place[5:])),
+        False,
+    )
+    assert drawn(many, 4000, 1) != some
+
+
 def test_limits_of_an_auc() -> None:
     low, high = auc_limits(0.75, 100, 100)
     assert (round(low, 3), round(high, 3)) == (0.683, 0.817)
@@ -439,7 +451,13 @@ def test_every_row_with_a_trigger_is_excluded_whatever_the_sample(tmp_path: Path
     done = screen_dataset(str(data), tmp_path / "out", settings, exclude=exclude)
     finding = by_code(done)["poison.trigger"]
     assert done.reasons == {"form.unreadable": 1, "poison.trigger": 150}
-    assert (finding.drawn_from, finding.text.endswith("150 of all 900 rows show it")) == (900, True)
+    assert finding.drawn_from == 900
+    assert finding.text.endswith("; 150 of all 900 rows show it; looked for in 300 of all 900 rows")
+    assert figure(finding.to_json()["estimate"], finding.drawn_from).endswith(
+        " of 300, in a sample of all 900"
+    )
+    [outlier] = [f for f in done.findings if f.code == "poison.outlier"]
+    assert outlier.text.endswith("looked for in 300 of all 900 rows")
     assert finding.estimate
     assert finding.estimate.n == 300
     whys = {row["why"] for row in read(tmp_path / "out/excluded.parquet")[1:]}

@@ -6,9 +6,11 @@ import gzip
 import json
 import random
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,11 +20,13 @@ from trimtab.records.read import read_records
 from trimtab.records.record import Lineage, Record
 from trimtab.records.write import write_records
 from trimtab.screens import dataset, scan, sources
+from trimtab.screens import repeats as repeats_of
 from trimtab.screens.dataset import Screening, screen_dataset
 from trimtab.screens.duplicates import Clusters
 from trimtab.screens.finding import Finding
 from trimtab.screens.held_out import read_held_out
 from trimtab.screens.inputs import list_files
+from trimtab.screens.repeats import Repeats, kept_first
 from trimtab.screens.settings import Settings
 from trimtab.screens.sources import MOST_UNPACKED, plan
 from trimtab.screens.tally import Tally, tally_of
@@ -129,6 +133,54 @@ def test_rows_that_differ_in_signs_are_no_repeats(tmp_path: Path, one: str, othe
 def test_rows_that_differ_in_punctuation_nearly_repeat(tmp_path: Path) -> None:
     lines = [{"instruction": text(1), "output": end} for end in ("yes", "Yes!", "(yes)")]
     assert run(write(tmp_path / "data.jsonl", lines), tmp_path / "out").reasons == {"duplicates.near": 2}
+
+
+def test_a_row_that_leaves_for_another_reason_stands_for_no_other(tmp_path: Path) -> None:
+    good = rows(3)
+    broken = {**good[0], "output": good[0]["output"] + " [Your Name]"}
+    lines = [broken, good[0], good[0], changed(good[0], 1), broken, good[1], good[2]]
+    out, exclude = tmp_path / "out", (*EXCLUDE, "form.template")
+    done = screen_dataset(str(write(tmp_path / "d.jsonl", lines)), out, Settings(), exclude=exclude)
+    assert [row["messages"][1]["content"] for row in read(out / "kept.parquet")] == [
+        r["output"] for r in good
+    ]
+    assert [
+        (row["place"][-1], row["reasons"], row["why"][-23:]) for row in read(out / "excluded.parquet")
+    ] == [
+        ("1", ["form.template", "duplicates.near"], "repeats d.jsonl, line 2"),
+        ("3", ["duplicates.exact"], "repeats d.jsonl, line 2"),
+        ("4", ["duplicates.near"], "repeats d.jsonl, line 2"),
+        ("5", ["form.template", "duplicates.exact"], "repeats d.jsonl, line 1"),
+    ]
+    assert done.reasons == {"form.template": 2, "duplicates.exact": 2, "duplicates.near": 2}
+
+
+def test_where_all_rows_of_a_cluster_leave_nothing_changes() -> None:
+    repeats = Repeats({5: 1, 6: 2}, {2: 1, 3: 1}, {1: "one"})
+    assert kept_first(repeats, set(), []) == repeats
+    assert kept_first(repeats, {1, 2, 3, 5, 6}, []) == repeats
+    # 5 has the words of 1, 6 those of 2, which nearly repeats 1 as 3 does.
+    moved = kept_first(repeats, {1, 2, 3}, [])
+    assert (moved.exact, moved.near) == ({6: 2, 1: 5}, {2: 5, 3: 5})
+    moved = kept_first(repeats, {1, 2, 3, 5}, [])
+    assert (moved.exact, moved.near) == ({5: 1, 2: 6}, {1: 6, 3: 6})
+    moved = kept_first(repeats, {1}, [])
+    assert (moved.exact, moved.near) == ({5: 1, 6: 2}, {1: 2, 3: 2})
+
+
+def test_repeats_are_the_same_however_many_pairs_are_compared_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        row for i, row in enumerate(rows(12)) for row in (row, changed(row, 1), changed(row, 2))[: 1 + i % 3]
+    ]
+    data = write(tmp_path / "d.jsonl", lines)
+    one = run(data, tmp_path / "one")
+    assert one.reasons == {"duplicates.near": 12}
+    monkeypatch.setattr(repeats_of, "AT_ONCE", 3)
+    assert run(data, tmp_path / "two").findings == one.findings
+    names = (tmp_path / "one/excluded.parquet", tmp_path / "two/excluded.parquet")
+    assert read(names[0]) == read(names[1])
 
 
 CHINESE = "\u8bf7\u95ee\u4e2d\u56fd\u7684\u9996\u90fd\u5728\u54ea\u91cc\u8bf7\u7528\u4e00\u53e5\u8bdd\u56de\u7b54\u8fd9\u4e2a\u95ee\u9898\u5e76\u8bf4\u660e\u4f60\u7684\u7406\u7531\u548c\u6765\u6e90"
@@ -321,6 +373,15 @@ def test_hostile_rows_are_excluded_with_a_reason(tmp_path: Path) -> None:
     assert "2 records.json, " in found["form.unreadable"].text
 
 
+def test_values_that_are_no_text_do_not_become_text(tmp_path: Path) -> None:
+    columns = {"text": [b"bytes \xff", b"bytes"], "day": [date(2026, 1, 1), None]}
+    pq.write_table(pa.table(columns), tmp_path / "d.parquet")
+    pq.write_table(pa.table({"text": ["of people"], "day": columns["day"][:1]}), tmp_path / "e.parquet")
+    done = run(tmp_path, tmp_path / "out")
+    assert [row["why"][-18:] for row in read(tmp_path / "out/excluded.parquet")] == ["[records.not-text]"] * 2
+    assert (done.kept, done.ignored) == (1, {"day": 1})
+
+
 @pytest.mark.parametrize(
     ("name", "data", "code"),
     [
@@ -359,10 +420,18 @@ def test_language_and_length_of_the_whole(tmp_path: Path) -> None:
         {"text": "Der Hund ist nicht auf dem Dach und die Katze mit der Maus auch nicht"},
         {"text": text(1, 3000)},
     ]
-    found = by_code(run(write(tmp_path / "d.jsonl", [*english, *odd]), tmp_path / "out"))
-    assert found["form.language"].rows == ("d.jsonl, line 31",)
+    data = write(tmp_path / "d.jsonl", [*english, "{broken", *odd])
+    out, exclude = tmp_path / "out", ("form.language", "form.length")
+    found = by_code(screen_dataset(str(data), out, Settings(), exclude=exclude))
+    assert found["form.language"].rows == ("d.jsonl, line 32",)
     assert found["form.language"].text == "most are en; others: 1 de"
-    assert found["form.length"].rows == ("d.jsonl, line 32",)
+    assert found["form.length"].rows == ("d.jsonl, line 33",)
+    told = found["form.length"].text.partition("; ")[2]
+    assert [(r["place"], r["why"]) for r in read(out / "excluded.parquet")[1:]] == [
+        ("d.jsonl, line 32", "the text is de, most are en"),
+        ("d.jsonl, line 33", f"13,776 to 15,023 characters; {told}"),
+    ]
+    assert run(data, tmp_path / "kept").kept == 32
 
 
 def test_tallies_add_up_in_any_order() -> None:

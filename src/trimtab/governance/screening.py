@@ -60,8 +60,8 @@ def read_screen_policy(path: Path | None) -> ScreenPolicy:
         policy = ScreenPolicy.model_validate({**base, **{k: _over(base.get(k), v) for k, v in table.items()}})
     except ValidationError as error:
         raise ConfigError([_problem(path, e["loc"], e["msg"]) for e in error.errors()]) from error
-    if unknown := _unknown(policy, path):
-        raise ConfigError(unknown)
+    if problems := [*_unknown(policy, path), *_without_rows(policy, path)]:
+        raise ConfigError(problems)
     return policy
 
 
@@ -89,6 +89,15 @@ def _unknown(policy: ScreenPolicy, path: Path) -> list[Problem]:
         for key, codes in named.items()
         for code in codes
         if code not in abouts()
+    ]
+
+
+def _without_rows(policy: ScreenPolicy, path: Path) -> list[Problem]:
+    fix = "Give it a limit instead, under [limits]"
+    return [
+        Problem("policy.marks-no-row", f"{path}, exclude", f"{code!a} is a figure of the whole dataset", fix)
+        for code in policy.exclude
+        if code in abouts() and not abouts()[code].marks
     ]
 
 

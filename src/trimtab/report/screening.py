@@ -78,11 +78,12 @@ def worst_first(findings: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda f: (WEIGHT[f["severity"]], -f["estimate"]["value"]))
 
 
-def figure(estimate: Mapping[str, Any]) -> str:
-    """Return a share as rows of rows, and another figure with its interval."""
+def figure(estimate: Mapping[str, Any], drawn_from: int = 0) -> str:
+    """Return a share as rows of rows, and another figure with its interval; and of how many rows they are a sample."""
+    told = f"{level(estimate)} {interval(estimate)}"
     if estimate["unit"] == "share":
-        return f"{round(estimate['value'] * estimate['n']):,} of {estimate['n']:,}"
-    return f"{level(estimate)} {interval(estimate)}"
+        told = f"{round(estimate['value'] * estimate['n']):,} of {estimate['n']:,}"
+    return f"{told}, in a sample of all {drawn_from:,}" if drawn_from else told
 
 
 def _table(summary: Mapping[str, Any]) -> Any:
@@ -94,7 +95,7 @@ def _table(summary: Mapping[str, Any]) -> Any:
         table.add_column(column, overflow="fold")
     found = worst_first(summary["findings"])
     for f in found[:_MOST]:
-        told = figure(f["estimate"])
+        told = figure(f["estimate"], f["drawn_from"])
         example = cut(f["rows"][0], 60) if f["rows"] else cut(f["text"], 60)
         cells = (Text(f["severity"], style=_MARKS[f["severity"]]), Text(f"{f['title']} ({f['code']})"))
         table.add_row(*cells, Text(one_line(told)), Text(example))

@@ -112,11 +112,20 @@ def compare_rows(
     findings += fidelity_by_model(
         sample, reference.texts, reference.models.embed, most=settings.compared, seed=settings.seed
     )
+    findings = [_looked_at(finding, len(sample)) for finding in findings]
     hazard, words = hazard_finding(sample, reference.models.blocks, most=settings.guarded, seed=settings.seed)
     mark.add(hazard.code, words)
-    findings.append(hazard)
+    findings.append(_looked_at(hazard, hazard.estimate.n if hazard.estimate else 0))
     progress(1)
     return findings
+
+
+def _looked_at(finding: Finding, rows: int) -> Finding:
+    """Say how many rows were looked at where not all of them were: of the others nothing is known."""
+    if not finding.drawn_from:
+        return finding
+    told = f"looked for in {rows:,} of all {finding.drawn_from:,} rows"
+    return replace(finding, text=f"{finding.text}; {told}" if finding.text else told)
 
 
 def _poison(sample: Sample, parts: Sequence[Path], settings: Settings, mark: Mark) -> list[Finding]:

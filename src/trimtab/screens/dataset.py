@@ -16,11 +16,11 @@ from trimtab.screens.held_out import read_held_out
 from trimtab.screens.inputs import Listing, printable
 from trimtab.screens.leaks import with_cases
 from trimtab.screens.modelled import Models
-from trimtab.screens.repeats import Repeats, find_repeats
+from trimtab.screens.repeats import Repeats, Told, find_repeats, kept_first
 from trimtab.screens.sample import draw
 from trimtab.screens.scan import CASES, part_path, scan
 from trimtab.screens.settings import Settings
-from trimtab.screens.sorting import Mark, Sorted, sort_rows
+from trimtab.screens.sorting import Mark, Sorted, leaving, sort_rows
 from trimtab.screens.sources import (
     Source,
     Unit,
@@ -32,7 +32,8 @@ from trimtab.screens.sources import (
     rows_of,
 )
 from trimtab.screens.tally import Tally
-from trimtab.screens.told import language_finding, length_finding, repeat_findings, row_findings
+from trimtab.screens.told import repeat_findings, row_findings
+from trimtab.screens.usual import language_finding, length_finding, usual_of
 from trimtab.screens.work import close_work, open_work, remove_old
 
 Progress = Callable[[int], None]
@@ -113,14 +114,17 @@ def screen_dataset(
     repeats = find_repeats(parts, near=settings.near) if tally.records else Repeats()
     clock.lap("duplicates")
     findings = with_cases(row_findings(tally), tally, parts, work / CASES)
-    findings += [language_finding(tally), length_finding(tally)]
+    usual = usual_of(tally)
+    findings += [language_finding(tally, usual), length_finding(tally, usual)]
     findings += repeat_findings(repeats, tally, near=settings.near)
-    mark = _mark(repeats)
+    mark = Mark(usual=usual)
     sample = draw(parts, tally.records, settings.hunted, settings.seed)
     progress = bar("rows compared", len(COMPARED))
     findings += compare_rows(sample, parts, real, settings, mark=mark, progress=progress)
     check_unchanged(sources)
     clock.lap("compared")
+    left = leaving(parts, mark, exclude, repeats.rows())
+    mark.found |= _told(kept_first(repeats, left, parts))
     done = sort_rows(parts, mark, exclude, out)
     _check_sum(done, tally)
     clock.lap("written")
@@ -167,12 +171,11 @@ def _scanned(units: Sequence[Unit], settings: Settings, work: Path, bar: Bar) ->
     return tally, [part_path(work, unit.number) for unit in units]
 
 
-def _mark(repeats: Repeats) -> Mark:
-    mark = Mark()
-    for code, found in (("duplicates.exact", repeats.exact), ("duplicates.near", repeats.near)):
-        verb = "repeats" if code == "duplicates.exact" else "nearly repeats"
-        mark.add(code, {row: f"{verb} {repeats.places[first]}" for row, first in found.items()})
-    return mark
+def _told(repeats: Repeats) -> dict[str, Told]:
+    return {
+        "duplicates.exact": Told("repeats", repeats.exact, repeats.places),
+        "duplicates.near": Told("nearly repeats", repeats.near, repeats.places),
+    }
 
 
 def _check_sum(done: Sorted, tally: Tally) -> None:

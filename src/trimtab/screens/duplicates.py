@@ -8,8 +8,7 @@ Mining of Massive Datasets, chapter 3.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trimtab.engine import load_daft
@@ -69,16 +68,24 @@ def jaccard(one: frozenset[Any], other: frozenset[Any]) -> float:
     return len(one & other) / together if together else 1.0
 
 
-def groups(table: Any, column: str) -> Iterator[list[int]]:
-    """Yield the rows that have the same value in `column` of a Daft table, each group in order; no single rows."""
-    daft = load_daft()
-    col = daft.col
+def groups(table: Any, column: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the rows that share their value in `column` of a Daft table, group by group, and where each group begins.
+
+    Within a group rows are in order; single rows are left out.
+    """
+    import numpy as np
+    import pyarrow.compute as pc
+
+    col = load_daft().col
     found = table.where(col(column).not_null()).groupby(column).agg(col("row").count().alias("n"))
     many = found.where(col("n") > 1).select(column)
     again = table.select("row", column).join(many, on=column, how="inner").sort([column, "row"]).to_arrow()
-    rows, values = again["row"].to_pylist(), again[column].to_pylist()
-    for _, group in groupby(range(len(rows)), key=values.__getitem__):
-        yield [rows[i] for i in group]
+    # As arrays: a group may be millions of rows, and lists of them would take ten times the memory.
+    first = np.ones(len(again), bool)
+    if len(again):
+        values = again[column]
+        first[1:] = pc.not_equal(values[1:], values[: len(again) - 1]).to_numpy()
+    return again["row"].to_numpy(), first
 
 
 class Clusters:
@@ -96,6 +103,10 @@ class Clusters:
             self._parent[row], row = root, above
         return root
 
+    def joined(self, one: int, other: int) -> bool:
+        """Whether two rows are in one cluster."""
+        return self.first(one) == self.first(other)
+
     def join(self, one: int, other: int) -> None:
         """Put two rows, and their clusters, into one."""
         a, b = sorted((self.first(one), self.first(other)))
@@ -107,31 +118,30 @@ class Clusters:
         return {row: first for row in self._parent if (first := self.first(row)) != row}
 
 
-def exact_repeats(alike: Iterable[Sequence[int]], texts: Mapping[int, int]) -> dict[int, int]:
-    """Return the rows that repeat an earlier one of the same words, each with that row.
+def exact_repeats(rows: NDArray[np.int64], texts: NDArray[np.int64]) -> dict[int, int]:
+    """Return the rows that repeat an earlier one, each with the first: `rows` in order, with the hashes of their texts."""
+    import numpy as np
 
-    `alike` are the groups of rows with the same words, `texts` the hash of each of their texts with all its signs.
-    """
-    repeats = {}
-    for rows in alike:
-        first: dict[int, int] = {}
-        for row in rows:
-            if first.setdefault(texts[row], row) != row:
-                repeats[row] = first[texts[row]]
-    return repeats
+    _, first, which = np.unique(texts, return_index=True, return_inverse=True)
+    firsts = rows[first[which]]
+    repeated = firsts != rows
+    return dict(zip(rows[repeated].tolist(), firsts[repeated].tolist(), strict=True))
 
 
-def candidate_pairs(table: Any, band: int, left_out: Mapping[int, int]) -> NDArray[np.int64]:
+def candidate_pairs(table: Any, band: int, left_out: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the pairs of rows (earlier, later), shape (n, 2), that share a band; `left_out` are exact repeats."""
     import numpy as np
 
-    pairs: list[tuple[int, int]] = []
-    for rows in groups(table, f"b{band:02}"):
-        others = [row for row in rows if row not in left_out]
-        pairs += [(others[0], row) for row in others[1:]]
-        # The first row may be exempt from, or unlike, some of them: neighbours are compared as well.
-        pairs += pairwise(others[1:])
-    return np.array(pairs, np.int64).reshape(-1, 2)
+    rows, start = groups(table, f"b{band:02}")
+    group = np.cumsum(start)
+    kept = ~np.isin(rows, left_out)
+    rows, start = rows[kept], np.diff(group[kept], prepend=0) > 0
+    later = np.flatnonzero(~start)
+    first = np.maximum.accumulate(np.where(start, np.arange(len(rows)), 0))
+    # The first row may be exempt from, or unlike, some of them: neighbours are compared as well.
+    beside = later[~start[later - 1]]
+    pairs = [(rows[first[later]], rows[later]), (rows[beside - 1], rows[beside])]
+    return np.concatenate([np.stack(pair, axis=1) for pair in pairs])
 
 
 def sketch(plain: str) -> NDArray[np.int64]:
@@ -147,19 +157,14 @@ def overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     return together / (len(one) + len(other) - together)
 
 
-def near_repeats(
+def join_near(
+    clusters: Clusters,
     pairs: Iterable[tuple[int, int]],
     sketches: Mapping[int, NDArray[np.int64]],
     exempt: Callable[[int, int], bool] = lambda one, other: False,
-) -> dict[int, int]:
-    """Return the rows that nearly repeat an earlier one, each with the first row of its cluster.
-
-    Pairs count at a Jaccard index of THRESHOLD; `exempt` names pairs that are alike by design (counterfactuals).
-    """
-    clusters = Clusters()
+) -> None:
+    """Join the rows of each pair with a Jaccard index of THRESHOLD; `exempt` names pairs that are alike by design."""
     for one, other in pairs:
-        if clusters.first(one) == clusters.first(other):
-            continue
-        if overlap(sketches[one], sketches[other]) >= THRESHOLD and not exempt(one, other):
+        alike = not clusters.joined(one, other) and overlap(sketches[one], sketches[other]) >= THRESHOLD
+        if alike and not exempt(one, other):
             clusters.join(one, other)
-    return clusters.repeats()

@@ -20,13 +20,17 @@ MOST_ROWS = 3
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a finding before any data is read: its words, what it cannot show, and which figure is worse."""
+    """What is known of a finding before any data is read: its words, what it cannot show, and which figure is worse.
+
+    `marks` says whether single rows have it; other figures are of the dataset as a whole, and exclude no row.
+    """
 
     title: str
     severity: Severity
     blind: str
     fix: str
     worse: Literal["higher", "lower"] = "higher"
+    marks: bool = True
 
 
 @dataclass(frozen=True)

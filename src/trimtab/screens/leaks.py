@@ -42,9 +42,12 @@ def _with_cases(
 def _sources(
     held_out: HeldOut, parts: Iterable[Path], wanted: set[int]
 ) -> Iterator[tuple[tuple[str, int], str]]:
-    cases = held_out["cases"]
+    import numpy as np
+
+    cases, rows_wanted = held_out["cases"], np.array(sorted(wanted), np.int64)
     numbers, records = [], list[Record]()
-    for row in (r for part in parts for r in numbered_rows(part, wanted, ["row", *record_schema().names])):
+    names = ["row", *record_schema().names]
+    for row in (r for part in parts for r in numbered_rows(part, rows_wanted, names)):
         numbers.append(row.pop("row"))
         records.append(to_record(row, place="", checked=True))
     found = Contamination(case["texts"] for case in cases).sources(Batch(records))

@@ -15,9 +15,12 @@ _LEAST, _MOST = 20, 4000
 
 
 def preference_findings(choices: Sequence[Choice], seed: int) -> list[Finding]:
-    """Return how well words, and length, tell chosen from rejected: 0.5 not at all, 1 always."""
+    """Return how well words, and length, tell chosen from rejected: 0.5 not at all, 1 always.
+
+    Of more than 4,000 preferences, so many are drawn at random: those of one source often stand together.
+    """
     codes = ("preference.words", "preference.length")
-    chosen = choices[:_MOST]
+    chosen = choices if len(choices) <= _MOST else drawn(choices, _MOST, seed)
     if len(chosen) < _LEAST or len({c.prompt for c in chosen}) < 2:
         why = (
             "no preferences"
@@ -26,6 +29,13 @@ def preference_findings(choices: Sequence[Choice], seed: int) -> list[Finding]:
         )
         return [not_run(code, why) for code in codes]
     return [_words(chosen, seed), _length(chosen)]
+
+
+def drawn(choices: Sequence[Choice], n: int, seed: int) -> list[Choice]:
+    """Return `n` of the choices, drawn at random, in their order."""
+    import numpy as np
+
+    return [choices[i] for i in sorted(np.random.default_rng(seed).choice(len(choices), n, replace=False))]
 
 
 def _words(choices: Sequence[Choice], seed: int) -> Finding:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.engine import literal, load_daft
 from trimtab.screens.batch import folded, signs
-from trimtab.screens.duplicates import BANDS, candidate_pairs, exact_repeats, groups, near_repeats, sketch
+from trimtab.screens.duplicates import (
+    BANDS,
+    Clusters,
+    candidate_pairs,
+    exact_repeats,
+    groups,
+    join_near,
+    sketch,
+)
 from trimtab.screens.finding import MOST_ROWS
 from trimtab.screens.sample import COLUMNS, all_texts
 
@@ -18,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _COUNTERFACTUAL = "bias"
+AT_ONCE = 500_000
+"""Candidate pairs that are compared at a time: about 1 kB for each of their rows is in memory."""
 
 
 @dataclass
@@ -31,68 +42,150 @@ class Repeats:
     near: dict[int, int] = field(default_factory=dict)
     places: dict[int, str] = field(default_factory=dict)
 
+    def rows(self) -> NDArray[np.int64]:
+        """Return the rows that repeat or are repeated, in order."""
+        import numpy as np
+
+        every = chain(self.exact, self.exact.values(), self.near, self.near.values())
+        return np.unique(np.fromiter(every, np.int64))
+
+
+@dataclass(frozen=True)
+class Told(Mapping[int, str]):
+    """Repeats with their reason in words, which is made when it is asked for: there may be millions."""
+
+    verb: str
+    firsts: Mapping[int, int]
+    places: Mapping[int, str]
+
+    def __getitem__(self, row: int) -> str:
+        return f"{self.verb} {self.places[self.firsts[row]]}"
+
+    def __contains__(self, row: object) -> bool:
+        return row in self.firsts
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.firsts)
+
+    def __len__(self) -> int:
+        return len(self.firsts)
+
 
 def find_repeats(parts: Sequence[Path], *, near: bool) -> Repeats:
     """Return the repeats in parts of a scan; no more than one column of all of them is in memory.
 
     Rows that the bias mechanism made of one parent are counterfactuals, alike by design, and exempt.
     """
+    import numpy as np
+
     table = load_daft().read_parquet([literal(path) for path in parts])
     # The words of a row are cheap to have; its signs are only asked of those that have the same words.
-    alike = list(groups(table, "key"))
-    signed = _Signed(parts, {row for rows in alike for row in rows})
-    exact = exact_repeats(alike, signed.texts)
-    found = [candidate_pairs(table, band, exact) for band in range(BANDS)] if near else []
-    pairs = _unique(found)
-    texts = _Texts(parts, {int(row) for row in pairs.ravel()})
-    repeats = near_repeats(
-        map(tuple, pairs.tolist()),
-        texts.sketches,
-        lambda one, other: texts.counterfactual(one, other) or signed.unlike(one, other),
-    )
+    signed = _Signed(parts, np.sort(groups(table, "key")[0]))
+    exact = exact_repeats(signed.rows, signed.texts)
+    repeats: dict[int, int] = {}
+    if near:
+        left_out, pairs = np.fromiter(exact, np.int64, len(exact)), np.empty((0, 2), np.int64)
+        for band in range(BANDS):  # most pairs share several: one band at a time, they are never held twice
+            pairs = np.unique(np.concatenate([pairs, candidate_pairs(table, band, left_out)]), axis=0)
+        repeats = _near(parts, pairs, signed)
     named = {*exact.values(), *repeats.values(), *sorted(exact)[:MOST_ROWS], *sorted(repeats)[:MOST_ROWS]}
     return Repeats(exact, repeats, dict(_places(parts, named)))
 
 
-def _unique(found: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _near(parts: Sequence[Path], pairs: NDArray[np.int64], signed: _Signed) -> dict[int, int]:
+    """Return the near repeats among candidate `pairs`: AT_ONCE are compared at a time, for their words take memory."""
     import numpy as np
 
-    return np.unique(np.concatenate([np.empty((0, 2), np.int64), *found]), axis=0)
+    clusters = Clusters()
+    for start in range(0, len(pairs), AT_ONCE):
+        # Rows that are in one cluster by what was compared before need no words.
+        left = [(a, b) for a, b in pairs[start : start + AT_ONCE].tolist() if not clusters.joined(a, b)]
+        texts = _Texts(parts, np.unique(np.array(left, np.int64)), signed)
+        join_near(clusters, left, texts.sketches, texts.exempt)
+    return clusters.repeats()
+
+
+def kept_first(repeats: Repeats, left: Set[int], parts: Sequence[Path]) -> Repeats:
+    """Return repeats in which the first of its like is a row that is kept, wherever there is one.
+
+    `left` are rows that leave for another reason. One that does stands for no other row: the next of its cluster takes
+    its place, and it becomes a repeat of that.
+    """
+    exact, near = repeats.exact, repeats.near
+    heirs = {min(stay) for rows in _led_by(left, repeats).values() if (stay := rows - left)}
+    if not heirs:
+        return repeats
+    twins = {exact.get(heir, heir): heir for heir in heirs}  # the first row with an heir's words
+    roots = {near.get(twin, twin): heir for twin, heir in twins.items()}
+    exact = {row: twins.get(first, first) for row, first in exact.items() if row not in heirs}
+    near = {row: roots.get(first, first) for row, first in near.items() if row not in twins}
+    exact |= {twin: heir for twin, heir in twins.items() if twin != heir}
+    near |= {root: heir for root, heir in roots.items() if root not in twins}
+    return Repeats(exact, near, {**repeats.places, **dict(_places(parts, heirs))})
+
+
+def _led_by(left: Set[int], repeats: Repeats) -> dict[int, set[int]]:
+    """Return for each of `left` that is the first of its like the rows that repeat it, exactly or nearly."""
+    led: dict[int, set[int]] = {}
+    for row, first in chain(repeats.exact.items(), repeats.near.items()):
+        root = repeats.near.get(first, first)
+        if root in left:
+            led.setdefault(root, set()).add(row)
+    return led
 
 
 class _Signed:
-    """Hashes, which hold within this process, of the texts of rows that share all words with another."""
+    """Hashes, which hold within this process, of the texts of rows (in order) that share all words with another."""
 
-    def __init__(self, parts: Iterable[Path], wanted: set[int]) -> None:
-        self.texts: dict[int, int] = {}
-        self._words: dict[int, str] = {}
-        self._signs: dict[int, int] = {}
-        for part in parts if wanted else ():
-            for row in numbered_rows(part, wanted, [*COLUMNS, "key"]):
-                text = "\n".join(all_texts(row))
-                self.texts[row["row"]] = hash(folded(text))
-                self._words[row["row"]], self._signs[row["row"]] = row["key"], hash(signs(text))
+    def __init__(self, parts: Iterable[Path], wanted: NDArray[np.int64]) -> None:
+        import numpy as np
+
+        found = [np.empty((0, 4), np.int64)]
+        for part in parts if len(wanted) else ():
+            rows = numbered_rows(part, wanted, [*COLUMNS, "key"])
+            found.append(np.array([_signed(row) for row in rows], np.int64).reshape(-1, 4))
+        self.rows, self.texts, self._words, self._signs = np.concatenate(found).T
 
     def unlike(self, one: int, other: int) -> bool:
         """Whether two rows have the same words and differ in signs other than punctuation: 3 - 2 and 3 * 2."""
-        same_words = one in self._words and self._words[one] == self._words.get(other)
-        return same_words and self._signs[one] != self._signs[other]
+        a, b = self._at(one), self._at(other)
+        return (
+            a is not None
+            and b is not None
+            and self._words[a] == self._words[b]
+            and self._signs[a] != self._signs[b]
+        )
+
+    def _at(self, row: int) -> int | None:
+        at = int(self.rows.searchsorted(row))
+        return at if at < len(self.rows) and self.rows[at] == row else None
+
+
+def _signed(row: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Return number, and the hashes of all of a row's text, of its words and of its signs."""
+    text = "\n".join(all_texts(row))
+    return row["row"], hash((row["key"], folded(text))), hash(row["key"]), hash(signs(text))
 
 
 class _Texts:
     """What is compared of the rows that share a band with another."""
 
-    def __init__(self, parts: Iterable[Path], wanted: set[int]) -> None:
+    def __init__(self, parts: Iterable[Path], wanted: NDArray[np.int64], signed: _Signed) -> None:
         self.sketches: dict[int, NDArray[np.int64]] = {}
+        self._signed = signed
         self._family: dict[int, tuple[str, frozenset[str]]] = {}
-        for part in parts if wanted else ():
+        for part in parts if len(wanted) else ():
             self._read(part, wanted)
 
-    def _read(self, part: Path, wanted: set[int]) -> None:
+    def _read(self, part: Path, wanted: NDArray[np.int64]) -> None:
         for row in numbered_rows(part, wanted, ["row", "plain", "id", "mechanism", "lineage"]):
             self.sketches[row["row"]] = sketch(row["plain"])
             if row["mechanism"] == _COUNTERFACTUAL:
                 self._family[row["row"]] = (row["id"], frozenset(row["lineage"]["parents"]))
+
+    def exempt(self, one: int, other: int) -> bool:
+        """Whether two rows are alike by design, or differ in signs only."""
+        return self.counterfactual(one, other) or self._signed.unlike(one, other)
 
     def counterfactual(self, one: int, other: int) -> bool:
         """Whether two rows were made as each other's counterfactual: of one parent, or one of the other."""
@@ -103,20 +196,27 @@ class _Texts:
 
 
 def _places(parts: Iterable[Path], wanted: set[int]) -> Iterable[tuple[int, str]]:
+    import numpy as np
+
+    numbers = np.fromiter(sorted(wanted), np.int64, len(wanted))
     for part in parts if wanted else ():
-        yield from ((row["row"], row["place"]) for row in numbered_rows(part, wanted, ["row", "place"]))
+        yield from ((row["row"], row["place"]) for row in numbered_rows(part, numbers, ["row", "place"]))
 
 
-def numbered_rows(part: Path, wanted: set[int], columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the columns of those rows of a part whose number is wanted."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def numbered_rows(part: Path, wanted: NDArray[np.int64], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the columns of those rows of a part whose number is in `wanted`, which is sorted."""
+    import numpy as np
     import pyarrow.parquet as pq
 
-    numbers = pq.read_table(part, columns=["row"])["row"]
-    here = [number for number in numbers.to_pylist() if number in wanted]
-    if not here:
+    numbers = pq.read_table(part, columns=["row"])["row"].to_numpy()
+    here = np.flatnonzero(np.isin(numbers, within(wanted, numbers)))
+    if not len(here):
         return []
-    table = pq.read_table(part, columns=list(columns))
-    rows: list[dict[str, Any]] = table.filter(pc.is_in(table["row"], pa.array(here, pa.int64()))).to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(part, columns=list(columns)).take(here).to_pylist()
     return rows
+
+
+def within(wanted: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return those of `wanted` between the first and the last of `numbers`, both in order: there may be millions of others."""
+    low, high = wanted.searchsorted([numbers[0], numbers[-1] + 1]) if len(numbers) else (0, 0)
+    return wanted[low:high]

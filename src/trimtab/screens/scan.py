@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import json
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from trimtab.screens.secrets import Secrets
 from trimtab.screens.settings import Settings
 from trimtab.screens.sources import Unit, unit_rows
 from trimtab.screens.tally import Tally, keep, tally_of
+from trimtab.screens.usual import step_of
 
 CASES = "held_out.json"
 UNREADABLE, EMPTY = "form.unreadable", "form.empty"
@@ -167,10 +167,10 @@ def _checked(
         tally.applies.update(screen.applies(batch))
     tally.ignored.update(read.ignored.counts())
     _count_rejected(read, tally, flags, where)
-    _describe(batch, tally, languages, [where[i] for i in good])
+    described = _describe(batch, tally, languages, [where[i] for i in good])
     columns = {"row": read.numbers, "line": read.lines, "place": read.places, "flags": flags}
     columns |= {"raw": read.raw, "problem": [_problem(taken) for taken in read.taken]}
-    return tally, _table(columns, _of_records(batch, near=near), good)
+    return tally, _table(columns, {**_of_records(batch, near=near), **described}, good)
 
 
 def _of_records(batch: Batch, *, near: bool) -> dict[str, Any]:
@@ -204,7 +204,12 @@ def _count_rejected(read: _Read, tally: Tally, flags: list[int], where: list[tup
     tally.applies[EMPTY] += len(seen.get(EMPTY, ()))
 
 
-def _describe(batch: Batch, tally: Tally, languages: Languages, where: list[tuple[int, str]]) -> None:
+def _describe(
+    batch: Batch, tally: Tally, languages: Languages, where: list[tuple[int, str]]
+) -> dict[str, Any]:
+    """Count kinds, sources, languages and lengths; return the columns of what only the whole dataset can judge."""
+    import pyarrow as pa
+
     tally.kinds.update(record.kind for record in batch.records)
     tally.sources.update(record.source for record in batch.records)
     starts = (plain[:_TOLD].split() for plain in batch.plain)
@@ -215,12 +220,12 @@ def _describe(batch: Batch, tally: Tally, languages: Languages, where: list[tupl
     _keep_first(tally.speakers, spoken, where)
     _keep_first(tally.sized, steps, where)
     tally.speakers.pop(UNKNOWN, None)
+    return {"language": pa.array(spoken, pa.string()), "step": pa.array(map(int, steps), pa.int16())}
 
 
 @lru_cache(maxsize=4096)
 def _step(characters: int) -> str:
-    """Return the eighth of a factor of two that a length is in."""
-    return str(math.floor(8 * math.log2(characters + 1)))
+    return str(step_of(characters))
 
 
 def _keep_first(first: dict[str, list[tuple[int, str]]], keys: Sequence[str], places: Sequence[Any]) -> None:

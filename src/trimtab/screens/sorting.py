@@ -6,27 +6,53 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trimtab.records.write import record_schema, write_tables
 from trimtab.screens.finding import abouts
+from trimtab.screens.repeats import within
 from trimtab.screens.scan import EMPTY, UNREADABLE, bits
+from trimtab.screens.usual import LANGUAGE, LENGTH, Usual
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_ABOUT = ("row", "place", "flags", "raw", "problem", "language", "step")
 
 Progress = Callable[[int], None]
 
 
 @dataclass
 class Mark:
-    """What the checks of the whole dataset say of single rows: the codes of each as bits, and in words why."""
+    """What the checks of the whole dataset say of single rows: by code the rows that have it, and why; what is usual."""
 
-    codes: dict[int, int] = field(default_factory=dict)
-    words: dict[int, dict[str, str]] = field(default_factory=dict)
+    found: dict[str, Mapping[int, str]] = field(default_factory=dict)
+    usual: Usual = field(default_factory=Usual)
 
     def add(self, code: str, rows: Mapping[int, str]) -> None:
-        """Give each of `rows` a code, and why."""
-        for row, why in rows.items():
-            self.codes[row] = self.codes.get(row, 0) | bits()[code]
-            self.words.setdefault(row, {})[code] = why
+        """Give each of `rows` a code, and why; a code that is given again adds its rows."""
+        self.found[code] = {**self.found[code], **rows} if self.found.get(code) else rows
+
+    def flags(self, table: Any) -> NDArray[np.int64]:
+        """Return the codes of the rows of a part as bits: those that it holds already, and those of this mark."""
+        import numpy as np
+
+        flags = np.array(table["flags"].to_pylist(), np.int64)
+        rows = table["row"].to_pylist()
+        for code, found in self.found.items():
+            if found:
+                flags[[row in found for row in rows]] |= bits()[code]
+        for code, odd in self.usual.odd(table).items():
+            flags[odd] |= bits()[code]
+        return flags
+
+    def why(self, code: str, row: Mapping[str, Any]) -> str:
+        """Return in words why a row of a part has `code`."""
+        if code in (LANGUAGE, LENGTH):
+            return self.usual.why(code, row["language"], row["step"])
+        broken = row["problem"] if code in (UNREADABLE, EMPTY) else None
+        return broken or self.found.get(code, {}).get(row["row"]) or abouts()[code].title
 
 
 @dataclass(frozen=True)
@@ -37,6 +63,21 @@ class Sorted:
     excluded: int
     reasons: Mapping[str, int]
     kinds: Mapping[str, int]
+
+
+def leaving(parts: Sequence[Path], mark: Mark, exclude: Sequence[str], rows: NDArray[np.int64]) -> set[int]:
+    """Return which of `rows`, which are in order, are excluded for another reason than that they repeat another row."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    mask = sum(bits()[code] for code in {*exclude, UNREADABLE} if not code.startswith("duplicates."))
+    left: set[int] = set()
+    for part in parts if len(rows) else ():
+        table = pq.read_table(part, columns=["row", "flags", "language", "step"])
+        numbers = table["row"].to_numpy()
+        here = np.isin(numbers, within(rows, numbers))
+        left |= set(numbers[here & (mark.flags(table) & mask != 0)].tolist())
+    return left
 
 
 def sort_rows(parts: Sequence[Path], mark: Mark, exclude: Sequence[str], out: Path) -> Sorted:
@@ -50,16 +91,16 @@ def sort_rows(parts: Sequence[Path], mark: Mark, exclude: Sequence[str], out: Pa
 
     def kept() -> Iterator[Any]:
         for table, flags in _marked(parts, mark):
-            chosen = table.filter([not f & mask for f in flags]).select(record_schema().names)
+            chosen = table.filter(flags & mask == 0).select(record_schema().names)
             counts["kept"] += len(chosen)
             kinds.update(chosen["kind"].to_pylist())
             yield chosen.cast(record_schema())
 
     def excluded() -> Iterator[Any]:
         for whole, flags in _marked(parts, mark):
-            table = whole.filter([bool(f & mask) for f in flags])
-            reasons = [[code for code in codes if f & bits()[code]] for f in flags if f & mask]
-            made = _excluded(table, reasons, mark.words)
+            left = flags & mask
+            reasons = [[code for code in codes if f & bits()[code]] for f in left[left != 0].tolist()]
+            made = _excluded(whole.filter(left != 0), reasons, mark)
             counts["excluded"] += len(made)
             for code in (code for row in reasons for code in row):
                 counts[code] += 1
@@ -71,14 +112,12 @@ def sort_rows(parts: Sequence[Path], mark: Mark, exclude: Sequence[str], out: Pa
     return Sorted(counts["kept"], counts["excluded"], reasons, dict(kinds))
 
 
-def _marked(parts: Sequence[Path], mark: Mark) -> Iterator[tuple[Any, list[int]]]:
+def _marked(parts: Sequence[Path], mark: Mark) -> Iterator[tuple[Any, NDArray[np.int64]]]:
     import pyarrow.parquet as pq
 
-    names = [*record_schema().names, "row", "place", "flags", "raw", "problem"]
     for part in parts:
-        table = pq.read_table(part, columns=names).replace_schema_metadata(None)
-        rows = zip(table["row"].to_pylist(), table["flags"].to_pylist(), strict=True)
-        yield table, [flags | mark.codes.get(row, 0) for row, flags in rows]
+        table = pq.read_table(part, columns=[*record_schema().names, *_ABOUT]).replace_schema_metadata(None)
+        yield table, mark.flags(table)
 
 
 def excluded_schema() -> Any:
@@ -89,11 +128,11 @@ def excluded_schema() -> Any:
     return pa.schema([*pa.schema(first), *record_schema()])
 
 
-def _excluded(table: Any, reasons: list[list[str]], words: Mapping[int, Mapping[str, str]]) -> Any:
+def _excluded(table: Any, reasons: list[list[str]], mark: Mark) -> Any:
     import pyarrow as pa
 
-    told = zip(reasons, table["row"].to_pylist(), table["problem"].to_pylist(), strict=True)
-    why = ["; ".join(_why(c, problem, words.get(row, {}))) for c, row, problem in told]
+    rows = table.select(["row", "problem", "language", "step"]).to_pylist()
+    why = ["; ".join(mark.why(code, row) for code in codes) for codes, row in zip(reasons, rows, strict=True)]
     columns = {
         "place": table["place"],
         "reasons": pa.array(reasons, pa.list_(pa.string())),
@@ -101,9 +140,3 @@ def _excluded(table: Any, reasons: list[list[str]], words: Mapping[int, Mapping[
     }
     columns |= {name: table[name] for name in ("raw", *record_schema().names)}
     return pa.table(columns).cast(excluded_schema())
-
-
-def _why(codes: list[str], problem: str | None, words: Mapping[str, str]) -> Iterator[str]:
-    for code in codes:
-        broken = problem if code in (UNREADABLE, EMPTY) else None
-        yield broken or words.get(code) or abouts()[code].title

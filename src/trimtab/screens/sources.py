@@ -277,7 +277,12 @@ def _far_away(address: str) -> Iterator[None]:
 def _item_lines(path: str) -> Iterator[bytes]:
     for place, row in iter_rows(path):
         value = [place, row.code, row.reason] if isinstance(row, Rejected) else [place, row]
-        yield json.dumps(value, default=str).encode() + b"\n"
+        yield json.dumps(value, default=_no_text).encode() + b"\n"
+
+
+def _no_text(value: object) -> dict[str, str]:
+    """Return what stands for bytes, dates and the like: as a string they would pass for text."""
+    return {"type": type(value).__name__}
 
 
 def _copy(source: Source, path: Path) -> None:
