@@ -5,9 +5,24 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from trimtab.records.read import Rejected, iter_rows
+from trimtab.records.shapes import ShapeError, to_record
+from trimtab.screens.batch import Batch
+
 Rows = list[tuple[str, str]]
+
+
+def rows_of(path: Path) -> Rows:
+    """Return what each row of a file asks and what it answers; rows that are no record are left out."""
+    records = []
+    for place, row in iter_rows(str(path)):
+        with suppress(ShapeError):
+            records += [] if isinstance(row, Rejected) else [to_record(row, place=place, checked=True)]
+    batch = Batch(records)
+    return list(zip(batch.prompts, batch.replies, strict=True))
 
 
 def made(rows: Rows, n: int) -> Iterator[tuple[str, str]]:

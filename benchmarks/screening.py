@@ -28,11 +28,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from _rows import Rows, made, varied, write
+from _rows import Rows, made, rows_of, varied, write
 from _venv import peer
 
-from trimtab.records.read import read_records
-from trimtab.screens.batch import Batch, plain_words
+from trimtab.screens.batch import plain_words
 from trimtab.screens.duplicates import THRESHOLD, band_hashes, jaccard, keys, shingles
 from trimtab.screens.inputs import list_files
 from trimtab.screens.repeats import find_repeats
@@ -51,8 +50,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=None)
     options = parser.parse_args()
-    batch = Batch(read_records(options.data).records)
-    rows = list(zip(batch.prompts, batch.replies, strict=True))
+    rows = rows_of(options.data)
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         if options.what == "sizes":
             sizes(rows, options.rows or [50_000, 200_000, 1_000_000], Path(folder))

@@ -374,9 +374,9 @@ def test_hostile_rows_are_excluded_with_a_reason(tmp_path: Path) -> None:
 
 
 def test_values_that_are_no_text_do_not_become_text(tmp_path: Path) -> None:
-    columns = {"text": [b"bytes \xff", b"bytes"], "day": [date(2026, 1, 1), None]}
-    pq.write_table(pa.table(columns), tmp_path / "d.parquet")
-    pq.write_table(pa.table({"text": ["of people"], "day": columns["day"][:1]}), tmp_path / "e.parquet")
+    day = date(2026, 1, 1)
+    pq.write_table(pa.table({"text": [b"bytes \xff", b"bytes"], "day": [day, None]}), tmp_path / "d.parquet")
+    pq.write_table(pa.table({"text": ["of people"], "day": [day]}), tmp_path / "e.parquet")
     done = run(tmp_path, tmp_path / "out")
     assert [row["why"][-18:] for row in read(tmp_path / "out/excluded.parquet")] == ["[records.not-text]"] * 2
     assert (done.kept, done.ignored) == (1, {"day": 1})
