@@ -19,7 +19,7 @@ from trimtab.errors import InputError
 from trimtab.records.read import read_records
 from trimtab.records.record import Lineage, Record
 from trimtab.records.write import write_records
-from trimtab.screens import dataset, scan, sources
+from trimtab.screens import dataset, sample, scan, sources
 from trimtab.screens import repeats as repeats_of
 from trimtab.screens.dataset import Screening, screen_dataset
 from trimtab.screens.duplicates import Clusters
@@ -346,6 +346,17 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
         list(sources.unit_rows(units[0]))
     with pytest.raises(InputError, match=r"screen\.changed"):
         sources.check_unchanged(files)
+
+
+@pytest.mark.parametrize("option", ["against", "reference"])
+def test_what_rows_are_compared_with_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    data, other = write(tmp_path / "d.jsonl", rows(5)), write(tmp_path / "other.jsonl", rows(2, start=9))
+    monkeypatch.setattr(dataset, "draw", lambda *given: (write(other, rows(3)), sample.draw(*given))[1])
+    more = {"against": [str(other)]} if option == "against" else {"reference": str(other)}
+    with pytest.raises(InputError, match=r"other\.jsonl.*screen\.changed"):
+        run(data, tmp_path / "out", **more)
 
 
 def test_a_compressed_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ from trimtab.screens.sources import (
     near_files,
     plan,
     rows_of,
+    source_of,
 )
 from trimtab.screens.tally import Tally
 from trimtab.screens.told import repeat_findings, row_findings
@@ -102,6 +103,7 @@ def screen_dataset(
     listing, *others = all_files(names, out)
     remove_old(out)
     work = open_work(out)
+    apart = [source_of(file) for other in others for file in other.files]
     _write_cases(work, others[: len(against)])
     real = Reference(_read_real(reference, others[-1], work) if reference else None, models or Models())
     clock = _Clock()
@@ -121,7 +123,7 @@ def screen_dataset(
     sample = draw(parts, tally.records, settings.hunted, settings.seed)
     progress = bar("rows compared", len(COMPARED))
     findings += compare_rows(sample, parts, real, settings, mark=mark, progress=progress)
-    check_unchanged(sources)
+    check_unchanged([*sources, *apart])
     clock.lap("compared")
     left = leaving(parts, mark, exclude, repeats.rows())
     mark.found |= _told(kept_first(repeats, left, parts))

@@ -81,7 +81,7 @@ def plan(files: Iterable[File], work: Path) -> tuple[list[Unit], list[Source]]:
 
     Raises InputError for what cannot be read as a whole.
     """
-    sources = [_source(file) for file in files]
+    sources = [source_of(file) for file in files]
     items = [json.dumps([number, asdict(source)]) for number, source in enumerate(sources)]
     planned = dict(spread_out(partial(_plan_file, str(work)), items))
     rows = [row for number in range(len(items)) for row in json.loads(planned[number])]
@@ -93,7 +93,7 @@ def check_unchanged(sources: Iterable[Source]) -> None:
     problems = []
     for source in sources:
         try:
-            same = is_remote(source.path) or _source(File(source.file, source.path)) == source
+            same = is_remote(source.path) or source_of(File(source.file, source.path)) == source
         except InputError:
             same = False
         if not same:
@@ -130,7 +130,7 @@ def all_files(names: Iterable[str], out: Path) -> list[Listing]:
 def near_files(listing: Listing, folder: Path) -> Iterator[tuple[File, str]]:
     """Yield each file, and where `iter_rows` can read it: itself, or a copy in `folder`, made when it is its turn."""
     for number, file in enumerate(listing.files):
-        yield file, _local(_source(file), folder / f"{number:05}.jsonl")
+        yield file, _local(source_of(file), folder / f"{number:05}.jsonl")
 
 
 def rows_of(listing: Listing, folder: Path) -> Iterator[Item]:
@@ -164,7 +164,8 @@ def _remote_files(data: str) -> Listing:
     return Listing(known, {path: "an unknown extension" for path in found if not suffix_of(path)})
 
 
-def _source(file: File) -> Source:
+def source_of(file: File) -> Source:
+    """Return a file as it is now. Raises InputError when the system does not tell."""
     if is_remote(file.path):
         return Source(file.name, file.path, 0, 0)
     try:
