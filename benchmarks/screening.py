@@ -207,7 +207,9 @@ def near_alone(data: Path, folder: Path) -> tuple[float, set[int]]:
     n = len(plain)
     columns = {"row": pa.array(range(n)), "plain": pa.array(plain), "key": pa.array(keys(plain))}
     columns |= {"place": pa.array(map(str, range(n))), "id": pa.nulls(n, pa.string())}
-    columns |= {name: pa.nulls(n, pa.string()) for name in ("mechanism", "lineage")}
+    nothing = ("mechanism", "lineage", "chosen", "rejected", "text_a", "text_b")
+    columns |= {name: pa.nulls(n, pa.string()) for name in nothing}
+    columns |= {"kind": pa.array(["document"] * n), "messages": pa.array([[{"content": p}] for p in plain])}
     columns |= {f"b{i:02}": band for i, band in enumerate(band_hashes(plain))}
     pq.write_table(pa.table(columns), folder / "alone.parquet")
     found = find_repeats([folder / "alone.parquet"], near=True)

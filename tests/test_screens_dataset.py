@@ -155,6 +155,18 @@ def test_a_row_that_leaves_for_another_reason_stands_for_no_other(tmp_path: Path
     assert done.reasons == {"form.template": 2, "duplicates.exact": 2, "duplicates.near": 2}
 
 
+def test_many_questions_on_one_passage_are_no_repeats(tmp_path: Path) -> None:
+    passage = text(1, 200)
+    asked = [{"instruction": f"{passage}\nWho was the {i}th?", "output": text(i, 9)} for i in range(2, 6)]
+    flipped = [{"instruction": f"Judge it: {passage}", "output": label} for label in ("good", "bad", "Good!")]
+    preferred = [{"prompt": passage, "chosen": text(9, 9), "rejected": text(n, 9)} for n in (7, 8, 7)]
+    again = {**asked[0], "instruction": asked[0]["instruction"].replace("Who", "Which")}
+    done = run(write(tmp_path / "d.jsonl", [*asked, *flipped, *preferred, again]), tmp_path / "out")
+    places = [row["place"] for row in read(tmp_path / "out/excluded.parquet")]
+    assert places == [f"d.jsonl, line {i}" for i in (7, 10, 11)]
+    assert done.reasons == {"duplicates.near": 2, "duplicates.exact": 1}
+
+
 def test_where_all_rows_of_a_cluster_leave_nothing_changes() -> None:
     repeats = Repeats({5: 1, 6: 2}, {2: 1, 3: 1}, {1: "one"})
     assert kept_first(repeats, set(), []) == repeats

@@ -128,11 +128,11 @@ def exact_repeats(rows: NDArray[np.int64], texts: NDArray[np.int64]) -> dict[int
     return dict(zip(rows[repeated].tolist(), firsts[repeated].tolist(), strict=True))
 
 
-def candidate_pairs(table: Any, band: int, left_out: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the pairs of rows (earlier, later), shape (n, 2), that share a band; `left_out` are exact repeats."""
+def candidate_pairs(table: Any, column: str, left_out: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return pairs of rows (earlier, later), shape (n, 2), alike in `column`, a band or the key; `left_out` are exact repeats."""
     import numpy as np
 
-    rows, start = groups(table, f"b{band:02}")
+    rows, start = groups(table, column)
     group = np.cumsum(start)
     kept = ~np.isin(rows, left_out)
     rows, start = rows[kept], np.diff(group[kept], prepend=0) > 0

@@ -9,24 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.engine import literal, load_daft
-from trimtab.screens.batch import folded, signs
+from trimtab.screens.batch import folded, plain_words, signs
 from trimtab.screens.duplicates import (
     BANDS,
     Clusters,
     candidate_pairs,
     exact_repeats,
     groups,
+    jaccard,
     join_near,
     sketch,
 )
 from trimtab.screens.finding import MOST_ROWS
-from trimtab.screens.sample import COLUMNS, all_texts
+from trimtab.screens.sample import COLUMNS, all_texts, answer
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 _COUNTERFACTUAL = "bias"
+ANSWERS = 0.5
+"""The Jaccard index of the words of two answers below which their rows are no repeats, however alike the requests."""
 AT_ONCE = 500_000
 """Candidate pairs that are compared at a time: about 1 kB for each of their rows is in memory."""
 
@@ -85,8 +88,9 @@ def find_repeats(parts: Sequence[Path], *, near: bool) -> Repeats:
     repeats: dict[int, int] = {}
     if near:
         left_out, pairs = np.fromiter(exact, np.int64, len(exact)), np.empty((0, 2), np.int64)
-        for band in range(BANDS):  # most pairs share several: one band at a time, they are never held twice
-            pairs = np.unique(np.concatenate([pairs, candidate_pairs(table, band, left_out)]), axis=0)
+        # Most pairs share several bands: one at a time, they are never held twice.
+        for column in ("key", *(f"b{band:02}" for band in range(BANDS))):
+            pairs = np.unique(np.concatenate([pairs, candidate_pairs(table, column, left_out)]), axis=0)
         repeats = _near(parts, pairs, signed)
     named = {*exact.values(), *repeats.values(), *sorted(exact)[:MOST_ROWS], *sorted(repeats)[:MOST_ROWS]}
     return Repeats(exact, repeats, dict(_places(parts, named)))
@@ -173,19 +177,26 @@ class _Texts:
     def __init__(self, parts: Iterable[Path], wanted: NDArray[np.int64], signed: _Signed) -> None:
         self.sketches: dict[int, NDArray[np.int64]] = {}
         self._signed = signed
+        self._answers: dict[int, frozenset[int]] = {}
         self._family: dict[int, tuple[str, frozenset[str]]] = {}
         for part in parts if len(wanted) else ():
             self._read(part, wanted)
 
     def _read(self, part: Path, wanted: NDArray[np.int64]) -> None:
-        for row in numbered_rows(part, wanted, ["row", "plain", "id", "mechanism", "lineage"]):
+        rows = numbered_rows(part, wanted, [*COLUMNS, "plain", "id", "mechanism", "lineage"])
+        for row, answered in zip(rows, plain_words(list(map(answer, rows))), strict=True):
             self.sketches[row["row"]] = sketch(row["plain"])
+            self._answers[row["row"]] = frozenset(map(hash, answered.split()))
             if row["mechanism"] == _COUNTERFACTUAL:
                 self._family[row["row"]] = (row["id"], frozenset(row["lineage"]["parents"]))
 
     def exempt(self, one: int, other: int) -> bool:
-        """Whether two rows are alike by design, or differ in signs only."""
-        return self.counterfactual(one, other) or self._signed.unlike(one, other)
+        """Whether two rows are no repeats though they share their words: another answer, other signs, or made so.
+
+        A long request would hide an answer: many questions on one passage are no repeats.
+        """
+        apart = jaccard(self._answers[one], self._answers[other]) < ANSWERS
+        return apart or self.counterfactual(one, other) or self._signed.unlike(one, other)
 
     def counterfactual(self, one: int, other: int) -> bool:
         """Whether two rows were made as each other's counterfactual: of one parent, or one of the other."""

@@ -106,6 +106,11 @@ def all_texts(row: dict[str, Any]) -> list[str]:
     return [turn["content"] for turn in turns]
 
 
+def answer(row: dict[str, Any]) -> str:
+    """Return what a row of a part answers, as `Batch.replies` does: of a preference or pair both texts."""
+    return "\n".join(all_texts(row)[-2 if row["kind"] in ("preference", "pair") else -1 :])
+
+
 def asked_and_answered(row: dict[str, Any]) -> tuple[str, str]:
     """Return what a row of a part asks and what it answers; a pair asks nothing."""
     if row["kind"] == "pair":
