@@ -18,12 +18,13 @@ Text = Annotated[str, AfterValidator(not_blank)]
 
 
 class Example(BaseModel):
-    """An answer that keeps a principle, and one that breaks it."""
+    """An answer that keeps a principle, and one that breaks it; with the `prompt` they answer, a pair to teach or measure by."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keeps: Text
     breaks: Text
+    prompt: Text | None = None
 
 
 class GroupVote(BaseModel):
@@ -89,6 +90,11 @@ class Principle(BaseModel):
     voted_on: tuple[Text, ...] | None = None
     adoption: Adoption | None = None
     dissent: tuple[GroupVote, ...] | None = None
+
+    @property
+    def shown(self) -> tuple[Example, ...]:
+        """The examples that may be shown to a model or in documents: those with a prompt may be held out."""
+        return tuple(e for e in self.examples if e.prompt is None)
 
 
 def _some(principles: tuple[Principle, ...]) -> tuple[Principle, ...]:
@@ -169,7 +175,9 @@ def missing(charter: Charter) -> list[str]:
     """Return what readers of a charter would miss: examples, where a principle ends, who adopted it."""
     found = []
     for p in charter.principle:
-        gaps = [] if p.examples else ["examples that keep and break it"]
+        gaps = (
+            [] if p.shown else [f"examples {'without a prompt' if p.examples else 'that keep and break it'}"]
+        )
         gaps += [] if p.specifics else ["specifics of where it ends"]
         gaps += ["an adoption"] if p.status == "adopted" and p.adoption is None else []
         if gaps:

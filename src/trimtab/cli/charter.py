@@ -148,6 +148,8 @@ def _principle(p: Principle) -> Iterator[str]:
     yield f"  why: {p.rationale}"
     yield from (f"  - {line}" for line in p.specifics)
     for e in p.examples:
+        if e.prompt:
+            yield f"  asked: {e.prompt}"
         yield f"  keeps it: {e.keeps}"
         yield f"  breaks it: {e.breaks}"
     if a := p.adoption:
