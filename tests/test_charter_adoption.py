@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from tests.test_charter_consensus import camps, matrix
 from tests.test_cli_charter import export
 from trimtab.charter.adoption import adopt, votes_digest
-from trimtab.charter.charter import Charter, Principle, Rule, missing, read_charter, unsaid
+from trimtab.charter.charter import UNWRITTEN, Charter, Principle, Rule, missing, read_charter, unsaid
 from trimtab.charter.compare_charters import changes, unversioned
 from trimtab.charter.read_votes import read_votes
 from trimtab.charter.tally import Options, Tally, tally
 from trimtab.charter.write_charter import charter_toml, write_charter
 from trimtab.errors import ConfigError, InputError
+from trimtab.mechanisms.values.teaching import make_teaching
+from trimtab.mechanisms.writer import Writer
 from trimtab.records.toml import parse_toml
 
 if TYPE_CHECKING:
@@ -156,6 +158,23 @@ def test_what_readers_would_miss() -> None:
     assert any(line.startswith("a has no examples") and "adoption" in line for line in told)
     assert "the same statement in a, b" in told
     assert any("no [rule]" in line for line in told)
+
+
+def test_a_draft_without_a_reason_is_told_and_its_reason_is_not_taught() -> None:
+    draft = Principle(id="s-1", statement="Be plain.", rationale=UNWRITTEN, status="draft")
+    assert "no rationale yet" in missing(charter(draft))[0]
+    writer = Writer(None, None, seed=0)  # type: ignore[arg-type]
+    made = make_teaching(writer, charter(draft), documents=2, demonstrations=0)
+    assert (made.records, made.missing) == ([], {"documents, s-1": 2})
+
+
+def test_other_words_under_a_built_in_id_are_told() -> None:
+    own = read_charter().principle[0].model_copy(update={"statement": "Other."})
+    told = missing(charter(own, *read_charter().principle[1:]))
+    assert len(told) == 1
+    assert told[0].endswith(
+        f"another statement than the built-in principle of that id, whose pairs are used, in {own.id}"
+    )
 
 
 def test_framing_status_and_version_are_shown_and_their_lack_is_noted(

@@ -46,7 +46,7 @@ def from_ballots(table: Table) -> Votes:
 
 def _kind(table: Table, columns: list[str]) -> Kind:
     """Return what the cells are: opinions where one is -1 or a word of it, places where one is above 1."""
-    texts = {t.lower().removesuffix(".0") for c in columns for t in table.codes(c)[1] if not is_blank(t)}
+    texts = {t.lower().removesuffix(".0") for c in columns for t in table.values(c) if not is_blank(t)}
     words = names("words")
     plain = {"0", "1", "no", "yes", *words["approve"], *words["reject"]}
     if any(t not in plain and _opinion(t) for t in texts):

@@ -177,7 +177,7 @@ def is_blank(text: str) -> bool:
 
 def graded(table: Table, columns: list[str]) -> tuple[str, ...]:
     """Return a note where cells say how strongly people agree, which is not counted."""
-    texts = {t.lower() for c in columns for t in table.codes(c)[1]}
+    texts = {t.lower() for c in columns for t in table.values(c)}
     degrees = tuple(f"{d} " for d in names("words")["degree"])
     found = sorted(t for t in texts if t.startswith(degrees))
     return (f"degrees are not counted: {found[0][:40]!a} counts as what it is without",) if found else ()
@@ -189,7 +189,7 @@ def with_votes(table: Table, columns: list[str], *choices: Any) -> tuple[list[st
     Surveys ask more than votes: age, country, time. A column that holds votes and other things is not left out: that
     is for people to mend.
     """
-    kept = [c for c in columns if c.strip() and _any_vote(table.codes(c)[1], choices)]
+    kept = [c for c in columns if c.strip() and _any_vote(table.values(c), choices)]
     if not (out := [c for c in columns if c not in kept]):
         return columns, ()
     shown = ", ".join(ascii(c[:40]) for c in out[:5]) + (f" and {len(out) - 5} more" if len(out) > 5 else "")

@@ -62,6 +62,10 @@ class Table:
         place = [values.setdefault(v.strip(), len(values)) for v in encoded.dictionary.to_pylist()]
         return np.asarray(place, dtype=np.intp)[index], list(values)
 
+    def values(self, name: str) -> list[str]:
+        """Return the distinct values of a column, stripped."""
+        return [v.strip() for v in self.columns[name].unique().to_pylist()]
+
     def texts(self, name: str) -> list[str]:
         """Return a column as stripped strings."""
         return [v.strip() for v in self.columns[name].to_pylist()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.charter.charter import Adoption, Charter, GroupVote, Principle, Rule
+from trimtab.charter.charter import UNWRITTEN, Adoption, Charter, GroupVote, Principle, Rule
 from trimtab.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def drafted(counted: Tally, top: int, name: str) -> Charter:
     principles = tuple(
         Principle(
             id=SLUG + _slug(row["id"]), statement=row["text"] or f"Statement {row['id']}",
-            rationale="Taken from a consultation; write here why, and where it ends.",
+            rationale=UNWRITTEN,
             status="draft", version="1", voted_on=(row["id"],),
         )
         for row in rows

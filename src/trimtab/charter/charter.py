@@ -14,6 +14,7 @@ from trimtab.records.record import digest, not_blank
 from trimtab.records.toml import parse_toml
 
 NOT_HELD = ("rejected", "retired")
+UNWRITTEN = "Taken from a consultation; write here why, and where it ends."  # the rationale of a draft
 Text = Annotated[str, AfterValidator(not_blank)]
 
 
@@ -179,6 +180,7 @@ def missing(charter: Charter) -> list[str]:
             [] if p.shown else [f"examples {'without a prompt' if p.examples else 'that keep and break it'}"]
         )
         gaps += [] if p.specifics else ["specifics of where it ends"]
+        gaps += ["rationale yet"] if p.rationale == UNWRITTEN else []
         gaps += ["an adoption"] if p.status == "adopted" and p.adoption is None else []
         if gaps:
             found.append(f"{p.id} has no {', no '.join(gaps)}")
@@ -186,6 +188,12 @@ def missing(charter: Charter) -> list[str]:
     twice = {p.id for p in charter.principle if statements.count(p.statement.casefold()) > 1}
     if twice:
         found.append(f"the same statement in {', '.join(sorted(twice))}")
+    built_in = {p.id: p.statement for p in read_charter().principle}
+    other = [p.id for p in charter.principle if built_in.get(p.id, p.statement) != p.statement]
+    if other:
+        found.append(
+            f"another statement than the built-in principle of that id, whose pairs are used, in {', '.join(other)}"
+        )
     if charter.rule is None and any(p.voted_on for p in charter.principle):
         found.append("principles were voted on, and no [rule] says what adopts them")
     return found

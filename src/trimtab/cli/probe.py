@@ -279,6 +279,8 @@ class Probing:
         groups = dict.fromkeys(o.raw.get("group", "") for o in rows) if self.by_group and found else ()
         for group in groups:
             one, two = ([o for o in part if o.raw.get("group", "") == group] for part in (before, rows))
+            if len({o.cluster for o in two}) < 2:
+                continue  # one cluster gives a change no interval
             for f in changes(s.kind, one, two):
                 self._change(f, s.name, group)
         if self.baseline and not found:

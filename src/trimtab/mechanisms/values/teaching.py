@@ -14,7 +14,7 @@ from importlib.resources import files
 from string import Formatter
 from typing import Any
 
-from trimtab.charter.charter import Charter, Principle, held, left_out, read_charter
+from trimtab.charter.charter import UNWRITTEN, Charter, Principle, held, left_out, read_charter
 from trimtab.mechanisms.made import Made
 from trimtab.mechanisms.values.cases import pairs
 from trimtab.mechanisms.values.plan import planned, round_robin, shortfall, take
@@ -60,7 +60,12 @@ def _documents(charter: Charter, number: int, about: Lineage) -> Made:
 
 
 def _written(principle: Principle) -> Iterator[tuple[str, str]]:
-    """Yield every document about a principle with its template: one for each form, and for each example in it."""
+    """Yield every document about a principle with its template: one for each form, and for each example in it.
+
+    None while its reason is unwritten, as in a draft.
+    """
+    if principle.rationale == UNWRITTEN:
+        return
     plain = {
         "title": principle.id.replace("-", " ").capitalize(),
         "topic": principle.id.replace("-", " "),
@@ -101,7 +106,7 @@ def _demonstrations(charter: Charter, number: int, about: Lineage) -> Made:
 
 def _demonstration(row: dict[str, Any], principle: Principle, number: int, about: Lineage) -> Record:
     turns, template = [row["prompt"], row["chosen"]], "{prompt}"
-    if number % 2:
+    if number % 2 and principle.rationale != UNWRITTEN:
         why, because = (texts()[key][number // 2 % len(texts()[key])] for key in ("why", "because"))
         said = because.format(rationale=principle.rationale, statement=principle.statement)
         turns, template = [*turns, why, said], f"{{prompt}} {why} {because}"
