@@ -160,6 +160,19 @@ def test_what_readers_would_miss() -> None:
     assert any("no [rule]" in line for line in told)
 
 
+def test_a_survey_and_a_ranking_as_the_source_of_a_draft(command: Command, tmp_path: Path) -> None:
+    survey, long = tmp_path / "s.csv", "Machines should " + "always " * 12 + "stop"
+    survey.write_text(f'q7,"{long}"\n' + "1,1\n1,0\n" * 9)
+    assert command("charter", "init", tmp_path / "c.toml", "--votes", survey).code == 0
+    drafted = {p.voted_on: p for p in read_charter(tmp_path / "c.toml").principle}
+    assert drafted["q7",].statement == "Statement q7"
+    assert drafted[long,].statement == long
+    assert len(drafted[long,].id) < 60
+    survey.write_text("ranking\na > b\n")
+    code, _, err = command("charter", "init", tmp_path / "d.toml", "--votes", survey)
+    assert (code, "[charter.rankings]" in err, (tmp_path / "d.toml").exists()) == (2, True, False)
+
+
 def test_a_draft_without_a_reason_is_told_and_its_reason_is_not_taught() -> None:
     draft = Principle(id="s-1", statement="Be plain.", rationale=UNWRITTEN, status="draft")
     assert "no rationale yet" in missing(charter(draft))[0]

@@ -1,7 +1,8 @@
-"""Plain ballots: approvals or rankings, a row for each voter, or rankings written as `A > B = C`."""
+"""Plain ballots, a row for each voter: approvals, places, rankings written as `A > B = C`, or a column for each choice."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,18 +10,25 @@ from typing import Any
 import numpy as np
 
 from trimtab.charter._polis import choice_of, graded, is_blank, matrix_cells, once, with_votes
-from trimtab.charter._tables import SHOWN, Table, by_number, names
+from trimtab.charter._tables import SHOWN, Table, by_number, names, same
 from trimtab.charter.votes import Kind, Statement, Votes
 from trimtab.errors import InputError, Problem
+
+CHOICE = re.compile(
+    r"(?:rank|choice|preference|place)-?(\d+)|(\d+)(?:st|nd|rd|th)(?:-(?:rank|choice|preference|place))?"
+)
 
 
 def from_ballots(table: Table) -> Votes:
     """Return the votes of a table of ballots; what its cells hold says of which kind. Raises InputError."""
     known = names("ballots")
     if column := table.find(known["ranking"]):
-        return _from_lists(table, table.texts(column), "ranking")
+        return _from_lists(table, [_levels(t) for t in table.texts(column)], "ranking")
     if column := table.find(known["approved"]):
-        return _from_lists(table, table.texts(column), "approval")
+        return _from_lists(table, [[_parts(t, ";")] for t in table.texts(column)], "approval")
+    if choices := _choices(table):
+        rows = zip(*(table.texts(c) for c in choices), strict=True)
+        return _from_lists(table, [[[t] for t in row if not is_blank(t)] for row in rows], "ranking")
     people, weight, group = (table.find(known[name]) for name in ("participant", "count", "group"))
     columns = by_number(c for c in table.columns if c not in (people, weight, group))
     columns, notes = with_votes(table, columns, choice_of, _approval, partial(_place, most=len(columns)))
@@ -119,9 +127,19 @@ def _weights(table: Table) -> Any:
     return np.array([float(t) for t in texts])
 
 
-def _from_lists(table: Table, texts: list[str], kind: Kind) -> Votes:
-    """Return the votes of lists: `A > B = C` for rankings, `A; B` for approvals; what is not listed is last."""
-    parsed = [_levels(t, kind) for t in texts]
+def _choices(table: Table) -> list[str]:
+    """Return the columns of first choice, second choice and so on, in that order, where they name statements; else none."""
+    found = {int(m[1] or m[2]): c for c in table.columns if (m := CHOICE.fullmatch(same(c)))}
+    cells = {v for c in found.values() for v in table.values(c) if not is_blank(v)}
+    numbers = all(v.lstrip("+-").replace(".", "", 1).isdigit() for v in cells)
+    # Statements may be called "choice 1" too, and then the cells are places or votes.
+    if len(found) < 2 or numbers or any(_opinion(v) for v in cells):
+        return []
+    return [found[n] for n in sorted(found)]
+
+
+def _from_lists(table: Table, parsed: list[list[list[str]]], kind: Kind) -> Votes:
+    """Return the votes of ballots that list statements, level by level; what is not listed is last, or not approved."""
     ids = by_number({i for levels in parsed for level in levels for i in level})
     place = {name: i for i, name in enumerate(ids)}
     problems = [
@@ -138,19 +156,23 @@ def _from_lists(table: Table, texts: list[str], kind: Kind) -> Votes:
         for depth, level in enumerate(levels):
             value[r, [place[i] for i in level]] = 1 if kind == "approval" else -(depth + 1)
     row, column = (a.ravel() for a in np.indices(value.shape))
-    voters = tuple(str(i + 1) for i in range(len(parsed)))
-    return Votes(
-        kind, voters, tuple(Statement(i) for i in ids), row, column, value.ravel(), weight=_weights(table)
-    )
+    people = table.find(names("ballots")["participant"])
+    voters = table.texts(people) if people else [str(i + 1) for i in range(len(parsed))]
+    if people:
+        once(table, people, voters)
+    statements = tuple(Statement(i) for i in ids)
+    return Votes(kind, tuple(voters), statements, row, column, value.ravel(), weight=_weights(table))
 
 
 _LAST = -(10**6)
 
 
-def _levels(text: str, kind: Kind) -> list[list[str]]:
-    if kind == "approval":
-        return [[n for part in text.split(";") if (n := part.strip())]]
-    return [[n for part in level.split("=") if (n := part.strip())] for level in text.split(">")]
+def _levels(text: str) -> list[list[str]]:
+    return [_parts(level, "=") for level in text.split(">")]
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    return [n for part in text.split(separator) if (n := part.strip())]
 
 
 def _filled(votes: Votes, missing: int, what: str) -> Votes:

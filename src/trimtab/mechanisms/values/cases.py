@@ -41,7 +41,7 @@ def pairs(charter: Charter | None = None) -> list[dict[str, Any]]:
 
 def _own(charter: Charter) -> list[dict[str, Any]]:
     """Return the charter's examples with a prompt; examples of one prompt are one cluster."""
-    made = [
+    made: list[dict[str, Any]] = [
         {
             "id": f"charter-{p.id}-own-{i}", "principle": p.id, "cluster": f"{p.id}-own-{digest(e.prompt.casefold())[:12]}",
             "prompt": e.prompt, "chosen": e.keeps, "rejected": e.breaks, "own": True,
