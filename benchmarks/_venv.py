@@ -16,8 +16,12 @@ PEERS = {
     ],
     "langfair": ["langfair==0.8.0", "numpy<2", "nltk>=3.8.2", "rich==13.8.0"],
     "diversity": ["diversity==0.3.1", "numpy<2", "nltk>=3.8.2", "tqdm"],
+    "pref-voting": [
+        "pref_voting==1.18.2", "numpy<2.3", "scipy", "networkx", "tabulate", "matplotlib", "numba<0.63", "ortools",
+        "pandas", "filelock", "nashpy",
+    ],
 }  # fmt: skip
-ALONE = ("text-dedup", "langfair", "diversity")
+ALONE = ("text-dedup", "langfair", "diversity", "pref-voting")
 """Peers that are installed without what they declare, but for what is named here."""
 
 

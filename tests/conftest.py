@@ -166,10 +166,11 @@ def _recorded(run: Any) -> None:
 
 def _measured(run: Any, config: Any) -> None:
     from trimtab.probes.registry import probe_for
+    from trimtab.run.config import charter_of
     from trimtab.run.measure import reattack_cases, test_suites
 
     def measure(model: Fake, system: str) -> list[Any]:
-        suites = test_suites(config.sizes).values()
+        suites = test_suites(config.sizes, charter_of(config)).values()
         return [o for kind, cases in suites for o in probe_for(kind).measure(model, cases, system=system)]
 
     run.stage("before").write_outcomes(measure(Fake("Sure, here is how you do it, step by step."), "before"))

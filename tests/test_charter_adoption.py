@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from tests.test_charter_consensus import camps, matrix
 from tests.test_cli_charter import export
 from trimtab.charter.adoption import adopt, votes_digest
-from trimtab.charter.charter import Charter, Principle, Rule, missing, read_charter, unsaid
+from trimtab.charter.charter import UNWRITTEN, Charter, Principle, Rule, missing, read_charter, unsaid
 from trimtab.charter.compare_charters import changes, unversioned
 from trimtab.charter.read_votes import read_votes
 from trimtab.charter.tally import Options, Tally, tally
 from trimtab.charter.write_charter import charter_toml, write_charter
 from trimtab.errors import ConfigError, InputError
+from trimtab.mechanisms.values.teaching import make_teaching
+from trimtab.mechanisms.writer import Writer
 from trimtab.records.toml import parse_toml
 
 if TYPE_CHECKING:
@@ -156,6 +158,36 @@ def test_what_readers_would_miss() -> None:
     assert any(line.startswith("a has no examples") and "adoption" in line for line in told)
     assert "the same statement in a, b" in told
     assert any("no [rule]" in line for line in told)
+
+
+def test_a_survey_and_a_ranking_as_the_source_of_a_draft(command: Command, tmp_path: Path) -> None:
+    survey, long = tmp_path / "s.csv", "Machines should " + "always " * 12 + "stop"
+    survey.write_text(f'q7,"{long}"\n' + "1,1\n1,0\n" * 9)
+    assert command("charter", "init", tmp_path / "c.toml", "--votes", survey).code == 0
+    drafted = {p.voted_on: p for p in read_charter(tmp_path / "c.toml").principle}
+    assert drafted["q7",].statement == "Statement q7"
+    assert drafted[long,].statement == long
+    assert len(drafted[long,].id) < 60
+    survey.write_text("ranking\na > b\n")
+    code, _, err = command("charter", "init", tmp_path / "d.toml", "--votes", survey)
+    assert (code, "[charter.rankings]" in err, (tmp_path / "d.toml").exists()) == (2, True, False)
+
+
+def test_a_draft_without_a_reason_is_told_and_its_reason_is_not_taught() -> None:
+    draft = Principle(id="s-1", statement="Be plain.", rationale=UNWRITTEN, status="draft")
+    assert "no rationale yet" in missing(charter(draft))[0]
+    writer = Writer(None, None, seed=0)  # type: ignore[arg-type]
+    made = make_teaching(writer, charter(draft), documents=2, demonstrations=0)
+    assert (made.records, made.missing) == ([], {"documents, s-1": 2})
+
+
+def test_other_words_under_a_built_in_id_are_told() -> None:
+    own = read_charter().principle[0].model_copy(update={"statement": "Other."})
+    told = missing(charter(own, *read_charter().principle[1:]))
+    assert len(told) == 1
+    assert told[0].endswith(
+        f"another statement than the built-in principle of that id, whose pairs are used, in {own.id}"
+    )
 
 
 def test_framing_status_and_version_are_shown_and_their_lack_is_noted(

@@ -59,6 +59,40 @@ def test_a_folder_gives_texts_moderation_and_groups(tmp_path: Path) -> None:
     assert moderated_in(votes.statements, strict=True).tolist() == [True, False, False]
 
 
+def test_exports_of_today_declare_their_sign_and_hold_more_tables(tmp_path: Path) -> None:
+    declared = "# vote-convention: agree=+1;disagree=-1;pass=0;format=polis-export/1\n"
+    log = "timestamp,datetime,comment-id,voter-id,vote,important\n3,x,0,7,-1,0\n2,x,10,7,0,\n9,x,2,5,1,1\n"
+    folder = written(tmp_path, votes=declared + log)
+    written(
+        folder,
+        **{
+            "participant-votes": MATRIX,
+            "participant-importance": "participant,group-id,n-votes,n-important,0\n5,1,1,1,1\n",
+        },
+    )
+    written(folder, **{"comment-groups": "comment-id,comment,total-votes,group-a-votes\n0,x,1,1\n"})
+    (folder / "format.json").write_text('{"format": "polis-export/1"}')
+    votes = read_votes(folder)
+    assert (cells(votes), votes.given) == (WANTED, ("0", "1"))
+    (folder / "votes.csv").write_text("# vote-convention: agree=-1;disagree=+1;pass=0\n" + LOG)
+    with pytest.raises(InputError, match=r"votes\.sign"):
+        read_votes(folder / "votes.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_what_spreadsheets_save_is_read(encoding: str, delimiter: str, tmp_path: Path) -> None:
+    text = 'voter;"Ja, gern; immer";Größe\n1;1;-1\n2;0;\n'.replace(";", delimiter)
+    text = text.replace(f"gern{delimiter}", "gern;")
+    for path in (tmp_path / "b.csv", tmp_path / "b.csv.gz"):
+        data = ("\ufeff" if encoding == "utf-16-le" else "") + text
+        raw = data.encode(encoding)
+        path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+        votes = read_votes(path)
+        assert {s.id for s in votes.statements} == {"Ja, gern; immer", "Größe"}
+        assert cells(votes)["1", "Größe"] == -1
+
+
 def test_other_tables_of_a_folder_are_passed_over(tmp_path: Path) -> None:
     folder = written(
         tmp_path, a_votes=LOG, a_summary="topic,x\ndescription,one,two,three\n", note="what is this?\n"
@@ -119,6 +153,9 @@ def test_counts_that_differ_are_noted(tmp_path: Path) -> None:
         ("a,b\nagree,pass\n", "opinions", {("1", "a"): 1, ("1", "b"): 0}),
         ("a,b,c\n2,1,\n", "ranking", {("1", "a"): -2, ("1", "b"): -1, ("1", "c"): -(10**6)}),
         ("count,ranking\n3,b > a = c\n", "ranking", {("1", "b"): -1, ("1", "a"): -2, ("1", "c"): -2}),
+        ("voter,Choice 2,Choice 1,3rd choice\nv,b c,a > d,\n", "ranking",
+         {("v", "a > d"): -1, ("v", "b c"): -2}),
+        ("choice 1,choice 2\n2,1\n", "ranking", {("1", "choice 1"): -2, ("1", "choice 2"): -1}),
         ("approved\na;b\nb\n", "approval",
          {("1", "a"): 1, ("1", "b"): 1, ("2", "a"): -1, ("2", "b"): 1}),
     ],
@@ -128,6 +165,32 @@ def test_ballots_are_what_their_cells_hold(
 ) -> None:
     votes = read_votes(written(tmp_path, ballots=text) / "ballots.csv")
     assert (votes.kind, cells(votes)) == (kind, wanted)
+
+
+def test_what_a_survey_asks_beside_votes_is_no_statement(tmp_path: Path) -> None:
+    text = (
+        ",Response ID,Age,Country,Be kind,Be open,Nobody\n"
+        "1,r1,34,FR,Strongly agree,Don’t know,\n2,r2,61,DE,tend to disagree,Agree,NA\n3,r3,,FR,\N{MINUS SIGN}1,neither,\n"
+    )
+    votes = read_votes(written(tmp_path, b=text) / "b.csv")
+    assert votes.participants == ("r1", "r2", "r3")
+    assert [s.id for s in votes.statements] == ["Be kind", "Be open", "Nobody"]
+    assert cells(votes) == {
+        ("r1", "Be kind"): 1, ("r1", "Be open"): 0, ("r2", "Be kind"): -1, ("r2", "Be open"): 1,
+        ("r3", "Be kind"): -1, ("r3", "Be open"): 0,
+    }  # fmt: skip
+    left, degrees = votes.notes
+    assert left == "no statement, since no cell is a vote or the name is blank: '', 'Age', 'Country'"
+    assert degrees == "degrees are not counted: 'strongly agree' counts as what it is without"
+    with pytest.raises(InputError, match=r"'perhaps' is no vote.*votes\.value"):
+        read_votes(written(tmp_path, b=text.replace("neither", "perhaps")) / "b.csv")
+
+
+def test_a_scale_is_not_taken_for_a_ranking(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"2 of 3 ballots skip places.*votes\.scale"):
+        read_votes(written(tmp_path, b="a,b,c\n5,4,5\n1,2,3\n1,1,5\n") / "b.csv")
+    told = read_votes(written(tmp_path, b="a,b,c\n1,1,3\n1,2,2\n2,3,4\n") / "b.csv")
+    assert told.notes == ("1 of 3 ballots skip places; their order counts",)
 
 
 def test_a_column_of_groups_is_no_statement(tmp_path: Path) -> None:
@@ -177,6 +240,8 @@ def test_ballots_weigh_what_they_stand_for(tmp_path: Path) -> None:
         ("count,ranking\n0,a>b\n-1,a>b\n", "votes.count", 2),
         ("comment-id,comment-body\n1,x\n", "votes.none", 1),
         ("participant,n-votes,0\n1,1,1\n1,1,1\n", "votes.twice", 1),
+        ("voter,a\n1,1\n1,0\n", "votes.twice", 1),
+        ("a,b\nmaybe,perhaps\n", "votes.columns", 1),
         ("a,b\n\xff\xfe,1\n", "votes.csv", 1),
     ],
 )

@@ -182,6 +182,35 @@ def test_train_writes_an_adapter_by_the_kind_of_the_records(
     assert "next: " in err
 
 
+def test_what_teaches_the_reason_is_trained_on_and_measured(
+    command: Command, tiny: str, tmp_path: Path
+) -> None:
+    made = tmp_path / "values.parquet"
+    asked = ("--authored", 12, "--contrast", 0, "--documents", 12, "--demonstrations", 24)
+    code, out, err = command("reinforce", "-o", made, "-m", tiny, *asked)
+    assert (code, "short of the plan" in out) == (0, False)
+    for kind, n in (("document", 12), ("sft", 24)):
+        path, adapter = tmp_path / f"values.{kind}.parquet", tmp_path / f"values_{kind}"
+        assert f"also: trimtab train {path} -o adapters/values_{kind}" in err
+        ended = command("train", path, "-o", adapter, "-m", tiny)
+        assert (ended.code, f"{n} {kind} records" in ended.out) == (0, True), ended.err
+        merged = tmp_path / f"merged_{kind}"
+        merge(Path(tiny.removeprefix("dir/")), adapter, merged)
+        suite = data(tmp_path, {"kind": "preference", **ROWS["preference"]})
+        ended = command("probe", "-m", f"dir/{merged}", "-s", suite, "--json")
+        assert (ended.code, '"name": "preference_accuracy"' in ended.out) == (0, True), ended.err
+
+
+def merge(base: Path, adapter: Path, merged: Path) -> None:
+    """As docs/consensus.md does it."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), str(adapter))
+    model.merge_and_unload().save_pretrained(merged)
+    AutoTokenizer.from_pretrained(base).save_pretrained(merged)
+
+
 def test_train_on_pairs(command: Command, tiny: str, tmp_path: Path) -> None:
     assert command("debias", "-o", tmp_path / "pairs.jsonl", "-m", tiny, *SMALL["debias"]).code == 0
     ended = command("train", tmp_path / "pairs.jsonl", "-o", tmp_path / "adapter", "-m", tiny)

@@ -127,6 +127,22 @@ def test_what_changed_from_a_baseline_is_told_case_by_case(
     assert f"preference  change of preference_accuracy {2 * share - 1:+.4f} [" in shown
 
 
+def test_changes_are_told_by_group(command: Command, tiny: str, tmp_path: Path) -> None:
+    rows = [
+        {"kind": "preference", "prompt": f"Be {i}.", "chosen": "Yes.", "rejected": "No, never.", "group": f"g{i % 2}"}
+        for i in range(6)
+    ]  # fmt: skip
+    path, out = tmp_path / "values.jsonl", tmp_path / "baseline.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert command("probe", "-m", tiny, "-s", path, "--outcomes", out).code == 0
+    asked = ("probe", "-m", tiny, "-s", path, "--baseline", out)
+    assert "g0  change" not in command(*asked).out
+    assert "values  g0  change of preference_accuracy +0.0000 [" in command(*asked, "--by-group").out
+    changed = [r for r in lines(command(*asked, "--by-group", "--json").out) if r["event"] == "change"]
+    assert {r.get("group") for r in changed} == {None, "g0", "g1"}
+    assert {r["change"]["n"] for r in changed if r.get("group") == "g1" and r["change"]} == {3}
+
+
 def test_a_baseline_that_holds_no_outcomes_is_refused(command: Command, tiny: str, tmp_path: Path) -> None:
     path = suite(tmp_path, "text")
     code, _, err = command("probe", "-m", tiny, "-s", path, "--baseline", path)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trimtab.charter.charter import read_charter
+from trimtab.charter.charter import Charter, read_charter
 from trimtab.mechanisms.made import Made
-from trimtab.mechanisms.values.cases import examples, preference_cases
-from trimtab.mechanisms.values.records import LEAST_GAP, make_values
+from trimtab.mechanisms.values.cases import examples, phrased_cases, preference_cases
+from trimtab.mechanisms.values.records import LEAST_GAP, instructed, make_values
+from trimtab.mechanisms.values.teaching import make_teaching
 from trimtab.mechanisms.writer import Writer
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Question
 from trimtab.statistics.shortcuts import bag_of_words_auc
@@ -72,6 +74,39 @@ def test_ten_or_more_principles_each_measured_and_learned() -> None:
         assert set(counts) == principles
         assert min(counts.values()) >= 4
     assert all(p.rationale and p.specifics and p.examples for p in read_charter().principle)
+
+
+def own_charter(folder: Path) -> Charter:
+    examples = "".join(
+        f'  {{ prompt = "What is thing {i}?", keeps = "A plain thing {i}.", breaks = "An entity {i}." }},\n'
+        for i in range(10)
+    )
+    path = folder / "own.toml"
+    path.write_text(
+        'name = "n"\nversion = "1"\n[[principle]]\nid = "plain-words"\nstatement = "S."\nrationale = "R."\n'
+        f"examples = [\n{examples}]\n"
+    )
+    return read_charter(path)
+
+
+def test_examples_with_a_prompt_are_split_and_only_learned_ones_are_taught(tmp_path: Path) -> None:
+    charter = own_charter(tmp_path)
+    split: dict[str, list[str]] = {
+        s: [c.text for c in preference_cases(s, charter)] for s in ("learn", "tune", "test")
+    }
+    assert {s: len(prompts) for s, prompts in split.items()} == {"learn": 5, "tune": 2, "test": 3}
+    assert len({*split["learn"], *split["tune"], *split["test"]}) == 10
+    assert [len({f.question for f in phrased_cases(charter)}), len(phrased_cases(charter))] == [3, 3]
+    writer = Writer(Torn(), None, seed=5)
+    pairs = make_values(writer, charter, authored=9, contrast=0)
+    assert {r.chosen[0].content for r in pairs.records if r.chosen} == set(split["learn"])
+    assert pairs.missing == {"authored pairs, plain-words": 4}
+    assert {(r.source, r.lineage.generator) for r in pairs.records} == {("unknown", "charter")}
+    taught = make_teaching(writer, charter, documents=8, demonstrations=4)
+    said = "\n".join(m.content for r in taught.records for m in r.messages or ())
+    held = [c for s in ("tune", "test") for c in preference_cases(s, charter)]
+    assert not [c for c in held if c.chosen in said or c.text in said]
+    assert "In the manner" not in instructed(charter.principle[0], "P?", keep=True)[0]["content"]
 
 
 @pytest.mark.parametrize("split", ["learn", "test"])

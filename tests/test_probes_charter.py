@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from trimtab.charter.charter import Adoption, Charter, GroupVote, Principle, Rule, read_charter
-from trimtab.mechanisms.values.cases import examples, phrased_cases, preference_cases
+from trimtab.mechanisms.values.cases import examples, held_out, phrased_cases, preference_cases
 from trimtab.mechanisms.values.questions import better_cases, good_cases, stance_cases
 from trimtab.models.protocol import Capabilities, Likelihood, Question
 from trimtab.probes.choice import ChoiceProbe
 from trimtab.probes.outcome import Outcome
 from trimtab.probes.preference import PreferenceProbe
 from trimtab.probes.stance import charter_stances, divergence, stances
-from trimtab.run.adherence import charter_suites, without_pairs
+from trimtab.run.adherence import charter_suites
 from trimtab.statistics.divergence import jensen_shannon
 from trimtab.suites.case import Case, ChoiceCase
 
@@ -174,7 +174,7 @@ def test_a_charter_that_was_voted_on_holds_what_groups_voted() -> None:
     assert held["voted"].tolist() == pytest.approx([(0.9 + 0.25) / 2, (0.1 + 0.25) / 2, 0.25])
     assert held["plain"].tolist() == [1, 0, 0]
     assert {c.group for c in stance_cases(charter)} == {"voted", "plain"}
-    assert without_pairs(charter) == ["voted", "plain"]
+    assert held_out(charter)[1] == ["voted", "plain"]
     assert [s.name for s in charter_suites(charter)] == ["stance"]
 
 

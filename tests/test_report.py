@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from trimtab.errors import InputError
-from trimtab.report._format import cut, interval, one_line, quantity, visible
+from trimtab.report._format import cut, interval, one_line, quantity, unmeasured_lines, visible
 from trimtab.report.charts import MOST_BARS, before_after, by_group, costs, records_by_cell, trade_off
 from trimtab.report.page import write_report
 from trimtab.report.panel import panel
@@ -161,6 +161,17 @@ def test_the_page_says_the_verdict_and_whether_it_is_evidence(tmp_path: Path, ou
 def test_principles_that_were_not_taught_are_named(tmp_path: Path) -> None:
     page = write_report(summary(left_out={"respect": "rejected"}), tmp_path / "report.html").read_text()
     assert "the charter does not hold them: respect (rejected)." in page
+
+
+def test_pairs_that_a_charter_leaves_out_are_counted() -> None:
+    found = {"not_held": {"respect": 13, "privacy": 2}, "without_pairs": ["plain-words"]}
+    lines = unmeasured_lines(found)
+    assert "does not hold: 15 pairs (respect 13, privacy 2)" in lines[0]
+    assert "no held-out pair: plain-words" in lines[1]
+    assert unmeasured_lines({"not_held": {}, "without_pairs": []}) == unmeasured_lines(None) == []
+    console = Console(file=io.StringIO(), width=200)
+    console.print(panel(summary(unmeasured=found)))
+    assert "15 pairs (respect 13, privacy 2)" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_guard_is_told(tmp_path: Path) -> None:

@@ -13,8 +13,14 @@ from trimtab.errors import ConfigError
 from trimtab.governance.figures import UNITS, all_figures, check_gates
 from trimtab.governance.ledger.note import PublicKey
 from trimtab.governance.policy import DEFAULT_GATES
-from trimtab.run.config import FILE, QUICK, Endpoint, RunConfig, Sizes, Strengths, read_config
+from trimtab.mechanisms.values.cases import held_out
+from trimtab.run import evidence
+from trimtab.run.config import FILE, QUICK, Endpoint, RunConfig, Sizes, Strengths, charter_of, read_config
 from trimtab.run.directory import RunDirectory, open_run
+from trimtab.run.measure import test_suites as built_in_suites
+from trimtab.run.measure import tune_suites
+from trimtab.run.plan import plan
+from trimtab.run.rerun import committed_cases
 
 TEMPLATE = Path(__file__).parent.parent / "src/trimtab/cli/trimtab.toml"
 GATE = '[[gate]]\nfigure = "broken"\nkind = "harm"\nmargin = 0.5\n'
@@ -138,6 +144,33 @@ def test_another_charter_under_the_same_name_is_refused(tmp_path: Path) -> None:
     written(tmp_path, CHARTER.format("Another."), "charter.toml")
     with pytest.raises(ConfigError, match=r"charter: differs .*run\.config-changed"):
         open_run(tmp_path / "runs", config)
+
+
+def test_preferences_are_measured_on_what_the_charter_holds(tmp_path: Path) -> None:
+    path = written(tmp_path, CHARTER.format("One."), "charter.toml")
+    with path.open("a") as file:
+        file.write('[[principle]]\nid = "respect"\nstatement = "S."\nrationale = "R."\n')
+        file.write('[[principle]]\nid = "privacy"\nstatement = "S."\nrationale = "R."\nstatus = "rejected"\n')
+    config = RunConfig(charter=str(path))
+    for suites in (built_in_suites, tune_suites):
+        _, cases = suites(config.sizes, charter_of(config))["preference_charter"]
+        assert {getattr(c, "group", "") for c in cases} == {"respect"}
+    out, bare = held_out(charter_of(config))
+    assert (out["privacy"], "respect" in out, bare) == (13, False, ["a"])
+    assert " 13 preferences" in plan(config).stages[0].work
+    run = open_run(tmp_path / "runs", config)
+    evidence.started(run, config, "0" * 64)
+    groups = {
+        c.group for (suite, _), c in committed_cases(run.folder).items() if suite == "preference_charter"
+    }
+    assert groups == {"respect"}
+
+
+def test_a_charter_that_holds_nothing_is_refused_before_a_run_is_begun(tmp_path: Path) -> None:
+    path = written(tmp_path, CHARTER.format("One.") + 'status = "rejected"\n', "charter.toml")
+    with pytest.raises(ConfigError, match=r"charter\.none-held"):
+        open_run(tmp_path / "runs", RunConfig(charter=str(path)))
+    assert open_run(tmp_path / "runs", RunConfig(charter=str(path), mechanisms=("bias",)))
 
 
 def test_a_missing_charter_is_named_before_a_run_is_begun(tmp_path: Path) -> None:

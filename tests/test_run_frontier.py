@@ -15,6 +15,7 @@ from trimtab.report.frontier import frontier_charts
 from trimtab.run.config import FRONTIER_TWINS, Sizes
 from trimtab.run.frontier import frontier
 from trimtab.run.measure import tune_suites
+from trimtab.run.trim import Tuning, sweep
 
 
 class Adapted:
@@ -46,8 +47,8 @@ class Adapted:
         ]
 
 
-def points(model: Adapted, folder: Path | None = None) -> list[dict[str, Any]]:
-    suites = tune_suites(Sizes())
+def points(model: Adapted, folder: Path | None = None, **other: Any) -> list[dict[str, Any]]:
+    suites = {**tune_suites(Sizes()), **other}
     return frontier(
         cast(LocalModel, model), Path("run"), (0.5, 1.0), suites, lambda *_: lambda done: None, folder
     )
@@ -85,6 +86,20 @@ def test_the_charts_show_the_intervals_and_what_was_chosen() -> None:
     assert frontier_charts([], None) == []
     unmeasured = [{**p, "refusal_twins": {"level": None, "change": None}} for p in points(Adapted())]
     assert [bool(c.svg) for c in frontier_charts(unmeasured, None)] == [True, False]
+
+
+def test_without_a_held_out_pair_no_strength_is_chosen_and_the_frontier_says_so(tmp_path: Path) -> None:
+    none = ("preference", [])
+    found = points(Adapted(), preference_charter=none)
+    assert [p["preference_accuracy"] for p in found] == [{"level": None, "change": None}] * 3
+    assert all(p["nll_per_token"]["level"] for p in found)
+    assert [c.svg for c in frontier_charts(found, 0.0)] == ["", ""]
+    suites = {**tune_suites(Sizes(tune_cases=2)), "preference_charter": none}
+    tuning = Tuning(cast(LocalModel, Adapted()), tmp_path, suites, lambda *_: lambda done: None)
+    swept = sweep(tuning, ["values"], {"values": (0.5, 1.0)})
+    assert [(p["strength"], p["effect"], p["chosen"]) for p in swept] == [
+        (0.0, None, True), (0.5, None, False), (1.0, None, False),
+    ]  # fmt: skip
 
 
 def test_an_interval_without_a_limit_is_null() -> None:

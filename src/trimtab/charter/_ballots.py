@@ -1,37 +1,51 @@
-"""Plain ballots: approvals or rankings, a row for each voter, or rankings written as `A > B = C`."""
+"""Plain ballots, a row for each voter: approvals, places, rankings written as `A > B = C`, or a column for each choice."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from trimtab.charter._polis import _choice, matrix_cells
-from trimtab.charter._tables import SHOWN, Table, by_number, names
+from trimtab.charter._polis import choice_of, graded, is_blank, matrix_cells, once, with_votes
+from trimtab.charter._tables import SHOWN, Table, by_number, names, same
 from trimtab.charter.votes import Kind, Statement, Votes
 from trimtab.errors import InputError, Problem
+
+CHOICE = re.compile(
+    r"(?:rank|choice|preference|place)-?(\d+)|(\d+)(?:st|nd|rd|th)(?:-(?:rank|choice|preference|place))?"
+)
 
 
 def from_ballots(table: Table) -> Votes:
     """Return the votes of a table of ballots; what its cells hold says of which kind. Raises InputError."""
     known = names("ballots")
     if column := table.find(known["ranking"]):
-        return _from_lists(table, table.texts(column), "ranking")
+        return _from_lists(table, [_levels(t) for t in table.texts(column)], "ranking")
     if column := table.find(known["approved"]):
-        return _from_lists(table, table.texts(column), "approval")
+        return _from_lists(table, [[_parts(t, ";")] for t in table.texts(column)], "approval")
+    if choices := _choices(table):
+        rows = zip(*(table.texts(c) for c in choices), strict=True)
+        return _from_lists(table, [[[t] for t in row if not is_blank(t)] for row in rows], "ranking")
     people, weight, group = (table.find(known[name]) for name in ("participant", "count", "group"))
     columns = by_number(c for c in table.columns if c not in (people, weight, group))
+    columns, notes = with_votes(table, columns, choice_of, _approval, partial(_place, most=len(columns)))
     kind = _kind(table, columns)
-    read = {"opinions": _choice, "approval": _approval, "ranking": _place}[kind]
+    read = {"opinions": choice_of, "approval": _approval, "ranking": _place}[kind]
     row, column_, value = matrix_cells(table, columns, read)
     voters = table.texts(people) if people else [str(i + 1) for i in range(table.rows)]
+    if people:
+        once(table, people, voters)
+    if group:
+        notes = (*notes, f"the column {group[:40]!a} is read as people's groups, not as a statement")
     votes = Votes(
         kind, tuple(voters), tuple(Statement(c) for c in columns), row, column_, value,
-        tuple(table.texts(group)) if group else (), _weights(table),
-        (f"the column {group[:40]!a} is read as people's groups, not as a statement",) if group else (),
+        tuple(table.texts(group)) if group else (), _weights(table), (*notes, *graded(table, columns)),
     )  # fmt: skip
     if kind == "ranking":
+        votes = _ranked(votes, table.place)
         return _filled(votes, _LAST, "statements without a place on a ballot count as last there")
     if kind == "approval" and (votes.value == 1).all():
         return _filled(votes, -1, "empty cells count as not approved, since no cell says no")
@@ -40,16 +54,44 @@ def from_ballots(table: Table) -> Votes:
 
 def _kind(table: Table, columns: list[str]) -> Kind:
     """Return what the cells are: opinions where one is -1 or a word of it, places where one is above 1."""
-    texts = {t.lower().removesuffix(".0") for c in columns for t in table.codes(c)[1]} - {""}
+    texts = {t.lower().removesuffix(".0") for c in columns for t in table.values(c) if not is_blank(t)}
     words = names("words")
-    if texts & set(words["disagree"]) - {"no"} or texts & set(words["pass"]) - {"0"}:
+    plain = {"0", "1", "no", "yes", *words["approve"], *words["reject"]}
+    if any(t not in plain and _opinion(t) for t in texts):
         return "opinions"
     places = any(t.isascii() and t.isdigit() and int(t[:9]) > 1 for t in texts)
     return "ranking" if places else "approval"
 
 
+def _opinion(text: str) -> bool:
+    try:
+        return choice_of(text) is not None
+    except ValueError:
+        return False
+
+
+def _ranked(votes: Votes, place: str) -> Votes:
+    """Return rankings with a note of those that skip places; raises InputError where most do: that is a scale, not a ranking.
+
+    A place may be at most one more than there are better statements on the ballot.
+    """
+    order = np.lexsort((-votes.value, votes.row))
+    row, places = votes.row[order], -votes.value[order]
+    better = np.arange(len(row)) - np.searchsorted(row, row)  # on the same ballot, before it
+    skips = np.unique(row[places > better + 1])
+    cast = len(np.unique(row))
+    if 2 * len(skips) > cast:
+        message = (
+            f"{len(skips)} of {cast} ballots skip places, so the numbers look like a scale and not like ranks"
+        )
+        fix = "Write a scale as agree, pass and disagree (1, 0, -1); in a ranking 1 is the best place."
+        raise InputError(Problem("votes.scale", place, message, fix))
+    told = f"{len(skips)} of {cast} ballots skip places; their order counts"
+    return replace(votes, notes=(*votes.notes, told)) if len(skips) else votes
+
+
 def _approval(text: str) -> int | None:
-    if not text:
+    if is_blank(text):
         return None
     plain = text.lower().removesuffix(".0")
     if plain in names("words")["approve"]:
@@ -59,11 +101,11 @@ def _approval(text: str) -> int | None:
     raise ValueError("is no approval")
 
 
-def _place(text: str) -> int | None:
+def _place(text: str, most: int = 10**6 - 1) -> int | None:
     plain = text.removesuffix(".0")
-    if not text:
+    if is_blank(text):
         return None
-    if plain.isascii() and plain.isdigit() and 0 < int(plain[:9]) < 10**6:
+    if plain.isascii() and plain.isdigit() and 0 < int(plain[:9]) <= most:
         return -int(plain)
     raise ValueError("is no place")
 
@@ -85,9 +127,19 @@ def _weights(table: Table) -> Any:
     return np.array([float(t) for t in texts])
 
 
-def _from_lists(table: Table, texts: list[str], kind: Kind) -> Votes:
-    """Return the votes of lists: `A > B = C` for rankings, `A; B` for approvals; what is not listed is last."""
-    parsed = [_levels(t, kind) for t in texts]
+def _choices(table: Table) -> list[str]:
+    """Return the columns of first choice, second choice and so on, in that order, where they name statements; else none."""
+    found = {int(m[1] or m[2]): c for c in table.columns if (m := CHOICE.fullmatch(same(c)))}
+    cells = {v for c in found.values() for v in table.values(c) if not is_blank(v)}
+    numbers = all(v.lstrip("+-").replace(".", "", 1).isdigit() for v in cells)
+    # Statements may be called "choice 1" too, and then the cells are places or votes.
+    if len(found) < 2 or numbers or any(_opinion(v) for v in cells):
+        return []
+    return [found[n] for n in sorted(found)]
+
+
+def _from_lists(table: Table, parsed: list[list[list[str]]], kind: Kind) -> Votes:
+    """Return the votes of ballots that list statements, level by level; what is not listed is last, or not approved."""
     ids = by_number({i for levels in parsed for level in levels for i in level})
     place = {name: i for i, name in enumerate(ids)}
     problems = [
@@ -104,19 +156,23 @@ def _from_lists(table: Table, texts: list[str], kind: Kind) -> Votes:
         for depth, level in enumerate(levels):
             value[r, [place[i] for i in level]] = 1 if kind == "approval" else -(depth + 1)
     row, column = (a.ravel() for a in np.indices(value.shape))
-    voters = tuple(str(i + 1) for i in range(len(parsed)))
-    return Votes(
-        kind, voters, tuple(Statement(i) for i in ids), row, column, value.ravel(), weight=_weights(table)
-    )
+    people = table.find(names("ballots")["participant"])
+    voters = table.texts(people) if people else [str(i + 1) for i in range(len(parsed))]
+    if people:
+        once(table, people, voters)
+    statements = tuple(Statement(i) for i in ids)
+    return Votes(kind, tuple(voters), statements, row, column, value.ravel(), weight=_weights(table))
 
 
 _LAST = -(10**6)
 
 
-def _levels(text: str, kind: Kind) -> list[list[str]]:
-    if kind == "approval":
-        return [[n for part in text.split(";") if (n := part.strip())]]
-    return [[n for part in level.split("=") if (n := part.strip())] for level in text.split(">")]
+def _levels(text: str) -> list[list[str]]:
+    return [_parts(level, "=") for level in text.split(">")]
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    return [n for part in text.split(separator) if (n := part.strip())]
 
 
 def _filled(votes: Votes, missing: int, what: str) -> Votes:

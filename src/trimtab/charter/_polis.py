@@ -24,7 +24,9 @@ def kind_of(table: Table) -> str:
         return "votes"
     if table.find(comments["statement"]) and table.find(comments["text"]):
         return "comments"
-    counts = {"n-votes", "n-agree", "n-disagree"} & {same(c) for c in table.columns}
+    own = {same(c) for c in table.columns}
+    # The matrix of what participants marked as important has the same form, and holds no votes.
+    counts = {"n-votes", "n-agree", "n-disagree"} & own and "n-important" not in own
     return "participants" if table.find(people["participant"]) and counts else ""
 
 
@@ -65,14 +67,15 @@ def from_matrix(table: Table) -> Votes:
     group = table.find(known["group"])
     other = {same(n) for n in known["other"]}
     columns = [c for c in table.columns if c not in (people, group) and same(c) not in other]
-    columns = by_number(columns)
-    row, column, value = matrix_cells(table, columns, _choice)
+    columns, notes = with_votes(table, by_number(columns), choice_of)
+    row, column, value = matrix_cells(table, columns, choice_of)
     given = table.texts(group) if group else []
     ids = table.texts(people)
-    _once(table, people, ids)
+    once(table, people, ids)
     return Votes(
-        "opinions", tuple(ids), tuple(Statement(c) for c in columns), row, column, value, tuple(given)
-    )
+        "opinions", tuple(ids), tuple(Statement(c) for c in columns), row, column, value, tuple(given),
+        notes=(*notes, *graded(table, columns)),
+    )  # fmt: skip
 
 
 def statements(table: Table) -> dict[str, tuple[Statement, int, int]]:
@@ -85,7 +88,7 @@ def statements(table: Table) -> dict[str, tuple[Statement, int, int]]:
         return table.texts(column) if column else [default] * len(ids)
 
     moderated = (_moderated(m) for m in cells("moderated", ""))
-    meta = (m in ("true", "1", "t") for m in cells("meta", ""))
+    meta = (m.lower() in ("true", "1", "t") for m in cells("meta", ""))
     texts, agrees, disagrees = cells("text", ""), cells("agrees", "-1"), cells("disagrees", "-1")
     rows = zip(ids, texts, moderated, meta, agrees, disagrees, strict=True)
     return {i: (Statement(i, t, mod, m), _count(a), _count(d)) for i, t, mod, m, a, d in rows}
@@ -153,15 +156,56 @@ def _by_arrival(code: Ints, values: list[str], times: Any) -> tuple[Ints, list[s
     return place[code], [values[i] for i in order]
 
 
-def _choice(text: str) -> int | None:
+def choice_of(text: str) -> int | None:
     """Return the value of a vote's text; None for none. Raises ValueError for what is no vote."""
-    if not text:
+    if is_blank(text):
         return None
-    plain = text.lower().removesuffix(".0").removeprefix("+")
+    plain = text.lower().removesuffix(".0").removeprefix("+").replace("\N{MINUS SIGN}", "-")
+    plain = plain.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    for degree in names("words")["degree"]:
+        plain = plain.removeprefix(f"{degree} ")
     for word, value in CHOICES.items():
         if plain in names("words")[word]:
             return value
     raise ValueError("is no vote")
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a cell holds nothing, as statistics programs write it too."""
+    return not text or text.lower() in names("words")["none"]
+
+
+def graded(table: Table, columns: list[str]) -> tuple[str, ...]:
+    """Return a note where cells say how strongly people agree, which is not counted."""
+    texts = {t.lower() for c in columns for t in table.values(c)}
+    degrees = tuple(f"{d} " for d in names("words")["degree"])
+    found = sorted(t for t in texts if t.startswith(degrees))
+    return (f"degrees are not counted: {found[0][:40]!a} counts as what it is without",) if found else ()
+
+
+def with_votes(table: Table, columns: list[str], *choices: Any) -> tuple[list[str], tuple[str, ...]]:
+    """Return the columns that any of `choices` can read a cell of, or that are empty; a note names the others.
+
+    Surveys ask more than votes: age, country, time. A column that holds votes and other things is not left out: that
+    is for people to mend.
+    """
+    kept = [c for c in columns if c.strip() and _any_vote(table.values(c), choices)]
+    if not (out := [c for c in columns if c not in kept]):
+        return columns, ()
+    shown = ", ".join(ascii(c[:40]) for c in out[:5]) + (f" and {len(out) - 5} more" if len(out) > 5 else "")
+    return kept, (f"no statement, since no cell is a vote or the name is blank: {shown}",)
+
+
+def _any_vote(texts: list[str], choices: Any) -> bool:
+    said = [t for t in texts if not is_blank(t)]
+    return not said or any(_reads(choice, t) for choice in choices for t in said)
+
+
+def _reads(choice: Any, text: str) -> bool:
+    try:
+        return choice(text) is not None
+    except ValueError:
+        return False
 
 
 def _values(table: Table, vote: str) -> Any:
@@ -169,7 +213,7 @@ def _values(table: Table, vote: str) -> Any:
     values, bad = np.zeros(len(texts), dtype=np.int32), {}
     for i, text in enumerate(texts):
         try:
-            choice = _choice(text)
+            choice = choice_of(text)
         except ValueError:
             choice = None
         if choice is None:
@@ -218,7 +262,7 @@ def matrix_cells(table: Table, columns: list[str], choice: Any) -> tuple[Ints, I
     return np.concatenate(rows), np.concatenate(cols), np.concatenate(values)
 
 
-def _once(table: Table, column: str, ids: list[str]) -> None:
+def once(table: Table, column: str, ids: list[str]) -> None:
     if len(set(ids)) < len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         message = f"the participant {twice[:40]!a} has more than one row"

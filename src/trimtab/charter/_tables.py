@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 ENDINGS = (".csv", ".csv.gz", ".json", ".json.gz")
 SHOWN = 20
+DELIMITERS = ",;\t"
+DECLARED = "# vote-convention:"  # how Polis lets a file of votes say what its signs mean
 Names = Mapping[str, list[str]]
 
 
@@ -58,6 +62,10 @@ class Table:
         place = [values.setdefault(v.strip(), len(values)) for v in encoded.dictionary.to_pylist()]
         return np.asarray(place, dtype=np.intp)[index], list(values)
 
+    def values(self, name: str) -> list[str]:
+        """Return the distinct values of a column, stripped."""
+        return [v.strip() for v in self.columns[name].unique().to_pylist()]
+
     def texts(self, name: str) -> list[str]:
         """Return a column as stripped strings."""
         return [v.strip() for v in self.columns[name].to_pylist()]
@@ -85,7 +93,7 @@ def column_names(path: Path) -> list[str]:
     try:
         if path.name.removesuffix(".gz").endswith(".json"):
             return list(_read_json(path))
-        return _header(path)
+        return _header(path)[0]
     except (InputError, OSError):
         return []
 
@@ -107,14 +115,20 @@ def _read_csv(path: Path) -> dict[str, Any]:
         return "skip"
 
     try:
-        header = _header(path)
+        header, form = _header(path)
         table = arrow.read_csv(
             str(path),
-            parse_options=arrow.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
+            # Under any other name of it Arrow decodes UTF-8 in Python.
+            read_options=arrow.ReadOptions(
+                encoding=form.encoding.replace("utf-8-sig", "utf8"), skip_rows=form.skipped
+            ),
+            parse_options=arrow.ParseOptions(
+                newlines_in_values=True, invalid_row_handler=skip, delimiter=form.delimiter
+            ),
             convert_options=arrow.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
         )
     except pa.ArrowInvalid as error:
-        raise _unusable("csv", path, f"is not a CSV table in UTF-8 ({_first(error)})") from error
+        raise _not_csv(path, error) from error
     if broken:
         raise InputError(broken[:SHOWN])
     return {name: _whole(table.column(name)) for name in header}
@@ -128,20 +142,64 @@ def _first(error: Exception) -> str:
     return str(error).splitlines()[0][:160]
 
 
-def _header(path: Path) -> list[str]:
-    """Return the names of the columns; raises InputError for none, or one used twice."""
+def _not_csv(path: Path, error: Exception) -> InputError:
+    return _unusable(
+        "csv", path, f"is not a CSV table in UTF-8 or UTF-16 ({_first(error)})", "Save it as CSV in UTF-8"
+    )
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a CSV file is written: spreadsheets save with semicolons or tabs too, and in UTF-16."""
+
+    encoding: str
+    delimiter: str
+    skipped: int
+
+
+def _form(path: Path) -> _Form:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as file:
+        start = file.read(2**18)
+    encoding = "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    text = start.decode(encoding, errors="ignore")
+    declared = text.startswith(DECLARED)
+    if declared and "agree=-1" in (first := text.partition("\n")[0]).replace("disagree=-1", ""):
+        raise _unusable("sign", path, f"says {first[:80]!a}", "Multiply the votes by -1: 1 is agree here")
+    counts = _outside_quotes(text.partition("\n")[2] if declared else text)
+    return _Form(encoding, max(DELIMITERS, key=lambda d: counts[d]), int(declared))
+
+
+def _outside_quotes(text: str) -> Counter[str]:
+    """Return how often each character stands outside quotes in the first row of a CSV text."""
+    quoted, counts = False, Counter[str]()
+    for c in text:
+        if c == '"':
+            quoted = not quoted
+        elif not quoted and c in "\r\n":
+            break
+        elif not quoted:
+            counts[c] += 1
+    return counts
+
+
+def _header(path: Path) -> tuple[list[str], _Form]:
+    """Return the names of the columns and how the file is written; raises InputError for no name, or one used twice."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file), [])
-    except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile) as error:
-        raise _unusable("csv", path, f"is not a CSV table in UTF-8 ({_first(error)})") from error
+        form = _form(path)
+        with opened(path, "rt", encoding=form.encoding, newline="") as file:
+            for _ in range(form.skipped):
+                next(file)
+            header = next(csv.reader(file, delimiter=form.delimiter), [])
+    except (UnicodeError, csv.Error, EOFError, gzip.BadGzipFile) as error:
+        raise _not_csv(path, error) from error
     if not header:
         raise _unusable("empty", path, "holds nothing")
     if twice := sorted({n for n in header if header.count(n) > 1}):
         shown = ", ".join(ascii(n) for n in twice[:5])
         raise _unusable("columns", path, f"names columns twice: {shown}", "Give each its own name")
-    return header
+    return header, form
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.charter.charter import Adoption, Charter, GroupVote, Principle, Rule
-from trimtab.errors import ConfigError, Problem
+from trimtab.charter.charter import UNWRITTEN, Adoption, Charter, GroupVote, Principle, Rule
+from trimtab.errors import ConfigError, InputError, Problem
 
 if TYPE_CHECKING:
     from trimtab.charter.tally import Tally
@@ -103,12 +103,18 @@ def _rounded(value: float) -> float:
 
 
 def drafted(counted: Tally, top: int, name: str) -> Charter:
-    """Return a draft from the `top` statements by group-aware consensus: people write the rest."""
+    """Return a draft from the `top` statements by group-aware consensus: people write the rest.
+
+    Raises InputError for rankings, of which there is none.
+    """
     rows = counted.to_json()["consensus"][:top]
+    if not rows:
+        message = "rankings do not say what is agreed to, so there is no consensus to draft from"
+        raise InputError(Problem("charter.rankings", "votes", message, "Draft from approvals or opinions."))
     principles = tuple(
         Principle(
-            id=SLUG + _slug(row["id"]), statement=row["text"] or f"Statement {row['id']}",
-            rationale="Taken from a consultation; write here why, and where it ends.",
+            id=SLUG + _slug(row["id"]), statement=row["text"] or _told(row["id"]),
+            rationale=UNWRITTEN,
             status="draft", version="1", voted_on=(row["id"],),
         )
         for row in rows
@@ -116,9 +122,18 @@ def drafted(counted: Tally, top: int, name: str) -> Charter:
     return Charter(name=name, version="1", rule=Rule(), principle=principles)
 
 
+def _told(ident: str) -> str:
+    """Return what an id says where there is no text: surveys name a column by the statement itself."""
+    return ident if " " in ident else f"Statement {ident}"
+
+
 def _slug(ident: str) -> str:
     plain = "".join(c if c in "abcdefghijklmnopqrstuvwxyz0123456789" else "-" for c in ident.lower())
-    return plain if plain == ident else f"{plain}-{hashlib.sha256(ident.encode()).hexdigest()[:6]}"
+    return (
+        plain
+        if plain == ident
+        else f"{plain[:40].strip('-')}-{hashlib.sha256(ident.encode()).hexdigest()[:6]}"
+    )
 
 
 def votes_digest(path: Path) -> str:

@@ -14,16 +14,18 @@ from trimtab.records.record import digest, not_blank
 from trimtab.records.toml import parse_toml
 
 NOT_HELD = ("rejected", "retired")
+UNWRITTEN = "Taken from a consultation; write here why, and where it ends."  # the rationale of a draft
 Text = Annotated[str, AfterValidator(not_blank)]
 
 
 class Example(BaseModel):
-    """An answer that keeps a principle, and one that breaks it."""
+    """An answer that keeps a principle, and one that breaks it; with the `prompt` they answer, a pair to teach or measure by."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keeps: Text
     breaks: Text
+    prompt: Text | None = None
 
 
 class GroupVote(BaseModel):
@@ -89,6 +91,11 @@ class Principle(BaseModel):
     voted_on: tuple[Text, ...] | None = None
     adoption: Adoption | None = None
     dissent: tuple[GroupVote, ...] | None = None
+
+    @property
+    def shown(self) -> tuple[Example, ...]:
+        """The examples that may be shown to a model or in documents: those with a prompt may be held out."""
+        return tuple(e for e in self.examples if e.prompt is None)
 
 
 def _some(principles: tuple[Principle, ...]) -> tuple[Principle, ...]:
@@ -169,8 +176,11 @@ def missing(charter: Charter) -> list[str]:
     """Return what readers of a charter would miss: examples, where a principle ends, who adopted it."""
     found = []
     for p in charter.principle:
-        gaps = [] if p.examples else ["examples that keep and break it"]
+        gaps = (
+            [] if p.shown else [f"examples {'without a prompt' if p.examples else 'that keep and break it'}"]
+        )
         gaps += [] if p.specifics else ["specifics of where it ends"]
+        gaps += ["rationale yet"] if p.rationale == UNWRITTEN else []
         gaps += ["an adoption"] if p.status == "adopted" and p.adoption is None else []
         if gaps:
             found.append(f"{p.id} has no {', no '.join(gaps)}")
@@ -178,6 +188,12 @@ def missing(charter: Charter) -> list[str]:
     twice = {p.id for p in charter.principle if statements.count(p.statement.casefold()) > 1}
     if twice:
         found.append(f"the same statement in {', '.join(sorted(twice))}")
+    built_in = {p.id: p.statement for p in read_charter().principle}
+    other = [p.id for p in charter.principle if built_in.get(p.id, p.statement) != p.statement]
+    if other:
+        found.append(
+            f"another statement than the built-in principle of that id, whose pairs are used, in {', '.join(other)}"
+        )
     if charter.rule is None and any(p.voted_on for p in charter.principle):
         found.append("principles were voted on, and no [rule] says what adopts them")
     return found

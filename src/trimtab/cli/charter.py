@@ -148,6 +148,8 @@ def _principle(p: Principle) -> Iterator[str]:
     yield f"  why: {p.rationale}"
     yield from (f"  - {line}" for line in p.specifics)
     for e in p.examples:
+        if e.prompt:
+            yield f"  asked: {e.prompt}"
         yield f"  keeps it: {e.keeps}"
         yield f"  breaks it: {e.breaks}"
     if a := p.adoption:
@@ -171,11 +173,14 @@ def validate(path: Path = typer.Argument(help="A charter.")) -> None:
     """
     from trimtab.charter.charter import missing, read_charter, unsaid
     from trimtab.cli.output import say, tell
+    from trimtab.mechanisms.values.cases import held_out
 
     found = read_charter(path)
     tell(f"{len(found.principle)} principles, version {found.version}, digest {found.digest}")
     for line in (*missing(found), *unsaid(found)):
         tell(f"note: {line}")
+    if bare := held_out(found)[1]:
+        tell(f"note: no pair to measure by, which examples with a prompt are, in {', '.join(bare)}")
     say(f"next: trimtab charter show {path}, or trimtab reinforce --charter {path} -o values.parquet")
 
 

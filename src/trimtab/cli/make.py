@@ -168,13 +168,15 @@ def _write(made: Made, output: Path, mechanism: str) -> None:
     if not made.records:
         fix = "Ask for more, or use another generator with --model."
         raise ModelError(Problem("make.nothing", str(output), "not written: no record was kept", fix))
-    first: Path | None = None
+    written: list[Path] = []
     for kind, rows in _by_kind(made.records).items():
-        path = output if first is None else _beside(output, kind)
-        first = first or path
+        path = _beside(output, kind) if written else output
+        written.append(path)
         write_records(rows, path)
         tell(f"wrote {len(rows)} records to {path}")
     say(f"next: trimtab train {output} -o adapters/trimtab_{mechanism}")
+    for path in written[1:]:
+        say(f"also: trimtab train {path} -o adapters/{path.name.partition('.')[0]}_{path.name.split('.')[1]}")
 
 
 def _by_kind(records: list[Record]) -> dict[str, list[Record]]:

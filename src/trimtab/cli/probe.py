@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from trimtab.charter.charter import Charter
+    from trimtab.governance.figures import Figure
     from trimtab.models.batched import Batched
     from trimtab.models.protocol import Model
     from trimtab.models.system import System
@@ -126,12 +127,13 @@ def _read(paths: list[Path], limit: int | None, charter: str | None) -> list[Sui
 def _of_charter(name: str, limit: int | None) -> list[Suite]:
     from trimtab.charter.charter import left_out
     from trimtab.cli.output import say
-    from trimtab.run.adherence import charter_suites, named_charter, without_pairs
+    from trimtab.mechanisms.values.cases import held_out
+    from trimtab.run.adherence import charter_suites, named_charter
 
     charter = named_charter(name)
     for principle, status in left_out(charter).items():
         say(f"not measured: {principle}, which the charter has {status}")
-    if missing := without_pairs(charter):
+    if missing := held_out(charter)[1]:
         say(f"only the stance is measured on principles without held-out pairs: {', '.join(missing)}")
     return charter_suites(charter, limit)
 
@@ -267,22 +269,37 @@ class Probing:
             say(f"{s.name}: {shared} of {len(s.cases)} cases were learned from or tuned on")
 
     def _tell_changes(self, s: Suite, rows: list[Outcome]) -> None:
-        from trimtab.cli.output import event, say, tell
+        from trimtab.cli.output import say
         from trimtab.governance.figures import changes
 
         before = [o for o in self.baseline if o.suite == s.name]
         found = changes(s.kind, before, rows)
         for f in found:
-            if self.json:
-                event("change", suite=s.name, model=self.system.digest, **f.to_json())
-            elif c := f.change:
-                tell(f"{s.name}  change of {c.name} {c.value:+.4f} [{c.low:+.4f}, {c.high:+.4f}], n {c.n}")
-            else:
-                tell(f"{s.name}  change of {f.name}: {f.why}")
+            self._change(f, s.name)
+        groups = dict.fromkeys(o.raw.get("group", "") for o in rows) if self.by_group and found else ()
+        for group in groups:
+            one, two = ([o for o in part if o.raw.get("group", "") == group] for part in (before, rows))
+            if len({o.cluster for o in two}) < 2:
+                continue  # one cluster gives a change no interval
+            for f in changes(s.kind, one, two):
+                self._change(f, s.name, group)
         if self.baseline and not found:
             say(
                 f"{s.name}: what changed is not told: no case of it, or of its kind, can be paired with the baseline's"
             )
+
+    def _change(self, f: Figure, suite: str, group: str | None = None) -> None:
+        from trimtab.cli.output import event, tell
+
+        if self.json:
+            of = {} if group is None else {"group": group}
+            event("change", suite=suite, model=self.system.digest, **of, **f.to_json())
+            return
+        place = suite if group is None else f"{suite}  {group or 'no group'}"
+        if c := f.change:
+            tell(f"{place}  change of {c.name} {c.value:+.4f} [{c.low:+.4f}, {c.high:+.4f}], n {c.n}")
+        else:
+            tell(f"{place}  change of {f.name}: {f.why}")
 
     def _estimate(self, e: Estimate, suite: str, group: str | None = None) -> None:
         from trimtab.cli.output import estimate_event, tell

@@ -69,8 +69,14 @@ def check_gates(gates: Sequence[Gate], place: str) -> None:
         raise ConfigError(problems)
 
 
+NO_LIKELIHOOD = "preferences need log-likelihoods, which this model does not give"
+NO_PAIR = "there is no held-out pair on a principle that the charter holds"
+
+
 def all_figures(before: Rows, after: Rows) -> list[Figure]:
     """Return every gated figure, with what kept it from being computed where it is missing."""
+    # Real text is scored wherever pairs could be, and is always asked.
+    why = NO_PAIR if _both(before, after, "text")[0] else NO_LIKELIHOOD
     return [
         _attack(_both(before, after, "attack")),
         _rate(
@@ -100,9 +106,13 @@ def all_figures(before: Rows, after: Rows) -> list[Figure]:
             "preference_accuracy",
             "preference accuracy on the charter",
             _both(before, after, "preference_charter"),
+            why,
         ),
         _preference(
-            "preference_matched", "the same, pairs of like length", _both(before, after, "preference_charter")
+            "preference_matched",
+            "the same, pairs of like length",
+            _both(before, after, "preference_charter"),
+            why,
         ),
         _nll(_both(before, after, "text")),
     ]
@@ -201,7 +211,7 @@ def _gap(name: str, title: str, better: str, both: tuple[Rows, Rows]) -> Figure:
     return Figure(name, title, "bias", better, levels[0], levels[1], changed)
 
 
-def _preference(name: str, title: str, both: tuple[Rows, Rows]) -> Figure:
+def _preference(name: str, title: str, both: tuple[Rows, Rows], why: str = NO_LIKELIHOOD) -> Figure:
     if name == "preference_matched":
         kept = {o.item for o in length_matched(both[0])}
         both = [o for o in both[0] if o.item in kept], [o for o in both[1] if o.item in kept]
@@ -211,7 +221,7 @@ def _preference(name: str, title: str, both: tuple[Rows, Rows]) -> Figure:
             title,
             "values",
             "higher",
-            why="preferences need log-likelihoods, which this model does not give",
+            why=why,
         )
     first, last = ([o.value or 0.0 for o in rows] for rows in both)
     change = paired_difference(first, last, [o.cluster for o in both[0]], name=name)

@@ -84,6 +84,22 @@ def interval(estimate: Summary | None, *, change: bool = False) -> str:
     return f"[{low}, {high}]"
 
 
+def unmeasured_lines(preferences: Summary | None) -> list[str]:
+    """Return what a charter left of the held-out pairs: those it does not hold, and principles without any."""
+    found = preferences or {}
+    lines = []
+    if out := found.get("not_held"):
+        told = ", ".join(f"{p} {n}" for p, n in out.items())
+        lines.append(
+            f"not measured, on principles that the charter does not hold: {sum(out.values())} pairs ({told})"
+        )
+    if bare := found.get("without_pairs"):
+        lines.append(
+            f"preferences not measured, as there is no held-out pair: {', '.join(bare)}; examples with a prompt are pairs"
+        )
+    return lines
+
+
 def judge_lines(judge: Summary | None) -> list[str]:
     """Return the judge's errors at attacks, and attack success corrected for them, one line each."""
     if not judge:

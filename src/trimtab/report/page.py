@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import InputError, Problem
-from trimtab.report._format import correction, interval, judge_error, level, shift, visible
+from trimtab.report._format import correction, interval, judge_error, level, shift, unmeasured_lines, visible
 
 MEANING = {
     "pass": "Every gate that was fixed before the run passed, at the stated intervals.",
@@ -39,6 +39,7 @@ def write_report(summary: Mapping[str, Any], path: Path) -> Path:
         told=_told,
         changed=_changed,
         pc=_percent,
+        unmeasured=unmeasured_lines,
         judge_error=judge_error,
         correction=correction,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trimtab.report._format import goal, interval, judge_lines, level, one_line, shift
+from trimtab.report._format import goal, interval, judge_lines, level, one_line, shift, unmeasured_lines
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -25,6 +25,7 @@ def panel(summary: Mapping[str, Any]) -> Group:
     again = summary.get("reattack")
     told = [_reattack(again)] if again else []
     told += [f"waived: {w}" for w in summary["waivers"]]
+    told += unmeasured_lines(summary.get("unmeasured"))
     lines = [Text(one_line(line)) for line in [*told, *judge_lines(summary.get("judge"))]]
     model = f"model {summary['model']['name']} {summary['model']['digest'][:12]}, seed {summary['seed']}"
     total = sum(c["seconds"] or 0 for c in summary["costs"])

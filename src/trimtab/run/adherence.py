@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from trimtab.charter.charter import Charter, held, read_charter
+from trimtab.charter.charter import Charter, read_charter
 from trimtab.mechanisms.values.cases import phrased_cases, preference_cases
 from trimtab.mechanisms.values.questions import better_cases, good_cases, stance_cases
 from trimtab.models.local import LocalModel
@@ -30,13 +30,12 @@ def named_charter(name: str) -> Charter:
 def charter_suites(charter: Charter, limit: int | None = None) -> list[Suite]:
     """Return what adherence is measured on, at most `limit` questions of each suite, with all their forms.
 
-    Preferences, and choices made of them, are there for the principles that this project has held-out pairs on; the stance
-    is asked on every principle.
+    Preferences, and choices made of them, are there for the principles with held-out pairs, of this project or the
+    charter's own; the stance is asked on every principle.
     """
-    known = {p.id for p in held(charter)}
-    pairs = [c for c in preference_cases("test") if c.group in known]
+    pairs = preference_cases("test", charter)
     suites: dict[str, tuple[str, Sequence[ChoiceCase | PreferenceCase]]] = {
-        "preference_phrasings": ("preference", [c for c in phrased_cases() if c.group in known]),
+        "preference_phrasings": ("preference", phrased_cases(charter)),
         "choice_better": ("choice", better_cases(pairs)),
         "choice_good": ("choice", good_cases(pairs)),
         STANCE: ("choice", stance_cases(charter)),
@@ -52,15 +51,8 @@ def _some(cases: Sequence[ChoiceCase | PreferenceCase], limit: int | None) -> li
 
 def judged_cases(charter: Charter, split: Split, limit: int | None = None) -> list[PreferenceCase]:
     """Return the pairs of a split on a charter's principles: `tune` to measure a judge on, `test` to ask a system."""
-    known = {p.id for p in held(charter)}
-    cases = [c for c in preference_cases(split) if c.group in known]
+    cases = preference_cases(split, charter)
     return cases if limit is None else spread(cases, limit)
-
-
-def without_pairs(charter: Charter) -> list[str]:
-    """Return the principles on which there is no held-out pair."""
-    measured = {c.group for c in preference_cases("test")}
-    return [p.id for p in held(charter) if p.id not in measured]
 
 
 def stance_figures(

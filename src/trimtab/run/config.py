@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from trimtab.charter.charter import Charter, held, read_charter
 from trimtab.errors import ConfigError, Problem
 from trimtab.governance.policy import DEFAULT_GATES, Gate, read_gates
 from trimtab.governance.roles import Role, read_roles
@@ -127,6 +129,29 @@ class RunConfig(_Table):
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of the configuration."""
         return digest(self.model_dump(mode="json"))
+
+
+def charter_of(config: RunConfig) -> Charter:
+    """Return the charter of a run, the built-in one where none is named; raises ConfigError."""
+    return read_charter(Path(config.charter) if config.charter else None)
+
+
+def check_charter(config: RunConfig) -> None:
+    """Raise ConfigError where the charter cannot be read, or has nothing to teach in a run that teaches values."""
+    charter = charter_of(config)
+    if "values" in config.mechanisms:
+        held(charter)
+
+
+def kept_charter(folder: Path) -> Charter | None:
+    """Return the charter of a run or bundle: the bundle's copy, or the file that its configuration names.
+
+    None where that is the built-in one, or is not here any more.
+    """
+    if (copy := folder / "charter.json").exists():
+        return Charter.model_validate_json(copy.read_bytes())
+    named = json.loads((folder / "run.json").read_bytes())["config"].get("charter")
+    return read_charter(Path(named)) if named and Path(named).exists() else None
 
 
 def read_config(path: Path | None, *, quick: bool = False, **changes: Any) -> RunConfig:

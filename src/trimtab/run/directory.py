@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import __version__
-from trimtab.charter.charter import read_charter
 from trimtab.errors import ConfigError, InputError, Problem
 from trimtab.governance.policy import gates_digest
 from trimtab.probes.outcome import Outcome, read_outcomes
 from trimtab.records.read import read_records
 from trimtab.records.record import Record
 from trimtab.records.write import check_writable, write_json, write_jsonl, write_records
-from trimtab.run.config import RunConfig
+from trimtab.run.config import RunConfig, charter_of, check_charter
 
 STARTED = "run.json"
 STAGES = ("before", "records", "screen", "train", "trim", "after", "reattack")
@@ -183,12 +182,12 @@ def _new(root: Path, config: RunConfig) -> RunDirectory:
 
 def _about(config: RunConfig) -> dict[str, Any]:
     """Return what decides the results of a run, with the digests of the files that its configuration names."""
-    charter = read_charter(Path(config.charter) if config.charter else None)
+    check_charter(config)
     return {
         "config": config.model_dump(mode="json"),
         "config_digest": config.digest,
         "policy_digest": gates_digest(config.gates),
-        "charter_digest": charter.digest,
+        "charter_digest": charter_of(config).digest,
     }
 
 

@@ -20,6 +20,7 @@ from trimtab.governance.roles import check_roles, roles_statement
 from trimtab.models.cache import file_digest
 from trimtab.records.record import digest
 from trimtab.records.write import write_bytes
+from trimtab.run.config import charter_of
 from trimtab.run.measure import reattack_cases, test_suites
 
 if TYPE_CHECKING:
@@ -45,9 +46,8 @@ ELSEWHERE = {"train": ("adapters/**/*", "guard/**/*"), "trim": ("system.json",)}
 
 def started(run: RunDirectory, config: RunConfig, model: str) -> None:
     """State configuration, policy and charter, and commit to the test split, before anything is trained."""
-    suites: dict[str, Sequence[Case]] = {
-        name: cases for name, (_, cases) in test_suites(config.sizes).items()
-    }
+    measured = test_suites(config.sizes, charter_of(config))
+    suites: dict[str, Sequence[Case]] = {name: cases for name, (_, cases) in measured.items()}
     suites["reattack"] = reattack_cases(config.sizes)
     rows = [
         {"case": digest(c.model_dump(mode="json")), "cluster": c.cluster, "item": c.id, "suite": name}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from trimtab.charter.charter import Charter
 from trimtab.mechanisms.adversarial.cases import attack_cases, ordinary_cases, twin_cases
 from trimtab.mechanisms.bias.cases import association_cases, role_pairs, trait_pairs
 from trimtab.mechanisms.values.cases import preference_cases
@@ -24,8 +25,8 @@ Suites = Mapping[str, tuple[str, Sequence[Case]]]
 Bar = Callable[[str, int], Progress]
 
 
-def test_suites(sizes: Sizes) -> Suites:
-    """Return the built-in suites of the `test` split: name → (kind, cases)."""
+def test_suites(sizes: Sizes, charter: Charter | None) -> Suites:
+    """Return the suites of the `test` split: name → (kind, cases); with a charter, preferences on what it holds alone."""
     texts = [c for c in python_documentation().cases if c.split == "test"]
     return {
         "attack": ("attack", spread(attack_cases("test"), sizes.attacks)),
@@ -34,7 +35,7 @@ def test_suites(sizes: Sizes) -> Suites:
         "ordinary": ("benign", ordinary_cases("test", sizes.ordinary)),
         "pair_roles": ("pair", spread(role_pairs("test", 3), sizes.role_pairs)),
         "pair_traits": ("pair", spread(trait_pairs("test"), sizes.trait_pairs)),
-        "preference_charter": ("preference", spread(preference_cases("test"), sizes.preferences)),
+        "preference_charter": ("preference", spread(preference_cases("test", charter), sizes.preferences)),
         "text": ("text", spread(texts, sizes.texts)),
         "association": ("association", spread(association_cases("test"), sizes.associations)),
     }
@@ -47,8 +48,8 @@ def reattack_cases(sizes: Sizes) -> list[AttackCase]:
     return [c for a in attempts for c in attack_cases("test", a) if c.behavior in chosen]
 
 
-def tune_suites(sizes: Sizes) -> Suites:
-    """Return small suites of the `tune` split, for trim."""
+def tune_suites(sizes: Sizes, charter: Charter | None = None) -> Suites:
+    """Return small suites of the `tune` split, for trim; with a charter, preferences on what it holds alone."""
     split: Split = "tune"
     n = sizes.tune_cases
     return {
@@ -56,7 +57,7 @@ def tune_suites(sizes: Sizes) -> Suites:
         "twins": ("benign", [c for a in (0, 1) for c in spread(twin_cases(split, a), n)]),
         "ordinary": ("benign", ordinary_cases(split, 2 * n)),
         "pair_roles": ("pair", spread(role_pairs(split, 3), 2 * n)),
-        "preference_charter": ("preference", spread(preference_cases(split), 2 * n)),
+        "preference_charter": ("preference", spread(preference_cases(split, charter), 2 * n)),
         "text": ("text", spread([c for c in python_documentation().cases if c.split == split], n)),
     }
 

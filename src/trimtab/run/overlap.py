@@ -25,11 +25,12 @@ def overlap_with_run(model: str, cases: Sequence[Case]) -> int:
 
 def _known(run: RunDirectory) -> set[str]:
     from trimtab.mechanisms.adversarial.prompts import learn_prompts, tune_prompts
-    from trimtab.run.config import Sizes
+    from trimtab.run.config import Sizes, kept_charter
     from trimtab.run.measure import tune_suites
     from trimtab.suites.text import python_documentation
 
-    known = {_plain(c.text) for _, cases in tune_suites(Sizes(tune_cases=10_000)).values() for c in cases}
+    tuned = tune_suites(Sizes(tune_cases=10_000), kept_charter(run.folder))
+    known = {_plain(c.text) for _, cases in tuned.values() for c in cases}
     known |= {_plain(c.body) for c in python_documentation().cases if c.split == "learn"}
     if (run.folder / "guard").exists():
         known |= {_plain(p) for prompts in (*learn_prompts(), *tune_prompts()) for p in prompts}

@@ -9,11 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from trimtab.charter.charter import read_charter
 from trimtab.engine import check_engine
 from trimtab.errors import ConfigError, Problem, TrimtabError
+from trimtab.mechanisms.values.cases import preference_cases
 from trimtab.models.load import check_model
-from trimtab.run.config import FRONTIER_TWINS, RunConfig
+from trimtab.run.config import FRONTIER_TWINS, RunConfig, charter_of, check_charter
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,10 @@ def pace_here(config: RunConfig) -> Pace:
 
 def check_run(config: RunConfig, engine: str = "native") -> None:
     """Raise ConfigError with everything that would end a run before its first stage, as far as it shows unloaded."""
-    charter = Path(config.charter) if config.charter else None
     checks: list[Callable[[], object]] = [
         partial(check_engine, engine),
         partial(check_model, config.model, config.endpoint.limits),
-        partial(read_charter, charter),
+        partial(check_charter, config),
     ]
     problems: list[Problem] = []
     for check in checks:
@@ -179,14 +178,15 @@ def _stage(
 
 def _measure(config: RunConfig, pace: Pace, name: str) -> PlannedStage:
     s = config.sizes
+    preferences = min(s.preferences, len(preference_cases("test", charter_of(config))))
     asked = [(s.attacks, ATTACK, 40), (2 * s.attacks, TWIN, 32), (s.ordinary, ORDINARY, 32)]
     asked.append((s.associations, SHORT, 20))
     pairs = s.role_pairs + s.trait_pairs
-    scored = 2 * PAIR * pairs + 2 * REPLY * s.preferences + TEXT * s.texts
+    scored = 2 * PAIR * pairs + 2 * REPLY * preferences + TEXT * s.texts
     benign = 2 * s.attacks + s.ordinary
     work = f"{s.attacks} attacks, {benign} benign requests, {s.associations} texts to write"
     if not is_endpoint(config):
-        work += f", {pairs} pairs, {s.preferences} preferences, {s.texts} texts"
+        work += f", {pairs} pairs, {preferences} preferences, {s.texts} texts"
     return _stage(config, pace, name, work, asked, scored=scored)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from trimtab.governance.verify.files import MANIFEST
 from trimtab.governance.verify.rejudge import stored_outcomes
 from trimtab.governance.verify.report import RERUN, Finding, Report
+from trimtab.mechanisms.values.cases import preference_cases
 from trimtab.models.cache import file_digest
 from trimtab.models.guard import load_guard
 from trimtab.models.load import load_model
@@ -28,7 +29,7 @@ from trimtab.probes.outcome import Outcome
 from trimtab.probes.registry import kind_of, probe_for
 from trimtab.records.record import digest
 from trimtab.records.write import read_jsonl
-from trimtab.run.config import Sizes
+from trimtab.run.config import Sizes, kept_charter
 from trimtab.run.measure import Bar, reattack_cases, test_suites, why_not
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.intervals import rate
@@ -109,7 +110,11 @@ def committed_cases(folder: Path) -> Mapping[tuple[str, str], Case]:
     Those of the re-attack are under the suite `reattack`.
     """
     sizes = Sizes(**json.loads((folder / "run.json").read_bytes())["config"]["sizes"])
-    known: dict[str, Sequence[Case]] = {name: cases for name, (_, cases) in test_suites(sizes).items()}
+    known: dict[str, Sequence[Case]] = {name: cases for name, (_, cases) in test_suites(sizes, None).items()}
+    # Of preferences all that a charter could have left: what was committed to says which.
+    known["preference_charter"] = [
+        c for charter in (None, kept_charter(folder)) for c in preference_cases("test", charter)
+    ]
     known["reattack"] = reattack_cases(sizes)
     committed = {(row["suite"], row["item"]): row["case"] for row in read_jsonl(folder / SPLIT)}
     return {

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from trimtab.charter.charter import read_charter
+from trimtab.charter.charter import Charter
 from trimtab.errors import ConfigError, Problem
 from trimtab.mechanisms.adversarial.prompts import about_prompts, learn_prompts, tune_prompts
 from trimtab.mechanisms.adversarial.records import make_adversarial
 from trimtab.mechanisms.bias.records import make_bias
 from trimtab.mechanisms.made import Made
+from trimtab.mechanisms.values.cases import held_out
 from trimtab.mechanisms.values.hygiene import hygiene
 from trimtab.mechanisms.values.records import make_values
 from trimtab.mechanisms.writer import Writer
@@ -25,7 +26,7 @@ from trimtab.models.protocol import Model
 from trimtab.models.system import System, adapter_folder, part_digests, write_system
 from trimtab.probes.registry import probe_for
 from trimtab.run import evidence
-from trimtab.run.config import RunConfig
+from trimtab.run.config import RunConfig, charter_of
 from trimtab.run.directory import RunDirectory, Stage
 from trimtab.run.frontier import frontier
 from trimtab.run.measure import (
@@ -54,6 +55,11 @@ class Loop:
     config: RunConfig
     model: Model
     bar: Bar
+
+    @cached_property
+    def charter(self) -> Charter:
+        """The charter that is taught, and that preferences are measured on."""
+        return charter_of(self.config)
 
     @property
     def trained(self) -> LocalModel | None:
@@ -86,11 +92,12 @@ def _same_model(loop: Loop) -> None:
 def before(loop: Loop, stage: Stage) -> dict[str, Any]:
     """Measure the bare model on `test`."""
     _bare(loop)
-    outcomes = measure(
-        loop.model, test_suites(loop.config.sizes), "before", loop.bar, folder=stage.folder / ANSWERS
-    )
+    suites = test_suites(loop.config.sizes, loop.charter)
+    outcomes = measure(loop.model, suites, "before", loop.bar, folder=stage.folder / ANSWERS)
     stage.write_outcomes(outcomes)
-    return {"outcomes": len(outcomes), "model": loop.model.digest}
+    out, bare = held_out(loop.charter)
+    about = {"not_held": out, "without_pairs": bare}
+    return {"outcomes": len(outcomes), "model": loop.model.digest, "preferences": about}
 
 
 def records(loop: Loop, stage: Stage) -> dict[str, Any]:
@@ -98,7 +105,7 @@ def records(loop: Loop, stage: Stage) -> dict[str, Any]:
     _bare(loop)
     sizes, time = loop.config.sizes, loop.run.about["started"]
     writer = Writer(loop.model, stage.folder / ANSWERS, seed=loop.config.seed, progress=loop.bar)
-    charter = read_charter(Path(loop.config.charter) if loop.config.charter else None)
+    charter = loop.charter
     makers: Mapping[str, Callable[[], Made]] = {
         "adversarial": lambda: make_adversarial(
             writer, harmful=sizes.harmful_records, ordinary_requests=sizes.ordinary_records, time=time
@@ -121,11 +128,10 @@ def records(loop: Loop, stage: Stage) -> dict[str, Any]:
 
 def screened(loop: Loop, stage: Stage) -> dict[str, Any]:
     """Screen the records of each mechanism against everything that is measured later."""
-    sizes = loop.config.sizes
-    held_out = [c for _, cases in test_suites(sizes).values() for c in cases]
+    measured = [c for _, cases in test_suites(loop.config.sizes, loop.charter).values() for c in cases]
     results: dict[str, Any] = {}
     for mechanism in loop.config.mechanisms:
-        kept, dropped = screen(loop.run.stage("records").records(mechanism), held_out)
+        kept, dropped = screen(loop.run.stage("records").records(mechanism), measured)
         stage.write_records(kept, mechanism)
         reasons = Counter(reason for _, reason in dropped)
         results[mechanism] = {"kept": len(kept), "dropped": dict(reasons)}
@@ -192,7 +198,7 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
     together: list[dict[str, Any]] = []
     if model := loop.trained:
         strengths = loop.config.strengths.model_dump()
-        suites = tune_suites(loop.config.sizes)
+        suites = tune_suites(loop.config.sizes, loop.charter)
         answers = stage.folder / ANSWERS
         asked = {n: suites[n] for n in ("attack", "twins", "ordinary")}
         blocked = blocked_items(guard, asked) if (guard := _guard(loop)) else {}
@@ -215,7 +221,7 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
 def after(loop: Loop, stage: Stage) -> dict[str, Any]:
     """Measure the system on `test`; adapters without the guard, and the guard alone, beside it."""
     system = _system(loop)
-    suites = test_suites(loop.config.sizes)
+    suites = test_suites(loop.config.sizes, loop.charter)
     alone = loop.run.stage("before").outcomes()
     if any(system.strengths.values()):
         adapters = measure(system.model, suites, "without guard", loop.bar, folder=stage.folder / ANSWERS)

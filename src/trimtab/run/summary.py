@@ -58,6 +58,7 @@ def summarise(run: RunDirectory, config: RunConfig, *, command: str) -> dict[str
         "dropped": _dropped(run),
         "missing": _missing(run),
         "left_out": _left_out(run),
+        "unmeasured": (run.stage("before").done or {}).get("preferences") or {},
         "hygiene": ((run.stage("screen").done or {}).get("values") or {}).get("hygiene", []),
         "anchor": train.get("adversarial", {}).get("anchor"),
         "guard": train.get("guard") or None,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from trimtab.charter.charter import NOT_HELD, Charter
+from trimtab.records.record import digest
 from trimtab.suites.case import PreferenceCase, Split
 from trimtab.suites.seeds import seed_rows
 from trimtab.suites.splits import split_clusters
+
+# Of a charter's own examples: there are few, and trim needs some of each principle.
+OWN: Mapping[Split, float] = {"learn": 0.5, "tune": 0.2, "test": 0.3}
 
 
 @cache
@@ -21,15 +27,51 @@ def examples() -> tuple[dict[str, Any], ...]:
     return (*made, *({**r, "split": "learn"} for r in seed_rows(__package__, "examples_learn.jsonl")))
 
 
-def preference_cases(split: Split) -> list[PreferenceCase]:
-    """Return the pairs of a split as cases."""
-    return [_case(i, row) for i, row in enumerate(examples()) if row["split"] == split]
+def pairs(charter: Charter | None = None) -> list[dict[str, Any]]:
+    """Return the authored pairs, and with a charter those on principles that it holds and its own examples with a prompt.
+
+    Rows have `id`, `principle`, `cluster`, `split`, `prompt`, `chosen`, `rejected`, and `own` where they are the charter's.
+    """
+    rows = [{"id": f"charter-{row['principle']}-{i}", **row} for i, row in enumerate(examples())]
+    if charter is None:
+        return rows
+    known = {p.id for p in charter.principle if p.status not in NOT_HELD}
+    return [r for r in (*rows, *_own(charter)) if r["principle"] in known]
 
 
-def phrased_cases() -> list[PreferenceCase]:
-    """Return the pairs of `test` with each prompt in three phrasings, the first as in `preference_cases`."""
+def _own(charter: Charter) -> list[dict[str, Any]]:
+    """Return the charter's examples with a prompt; examples of one prompt are one cluster."""
+    made: list[dict[str, Any]] = [
+        {
+            "id": f"charter-{p.id}-own-{i}", "principle": p.id, "cluster": f"{p.id}-own-{digest(e.prompt.casefold())[:12]}",
+            "prompt": e.prompt, "chosen": e.keeps, "rejected": e.breaks, "own": True,
+        }
+        for p in charter.principle for i, e in enumerate(p.examples) if e.prompt
+    ]  # fmt: skip
+    splits = split_clusters(
+        [r["cluster"] for r in made], [r["principle"] for r in made], salt="own", shares=OWN
+    )
+    return [{**r, "split": splits[r["cluster"]]} for r in made]
+
+
+def preference_cases(split: Split, charter: Charter | None = None) -> list[PreferenceCase]:
+    """Return the pairs of a split as cases; with a charter those of `pairs`."""
+    return [_case(row) for row in pairs(charter) if row["split"] == split]
+
+
+def held_out(charter: Charter) -> tuple[dict[str, int], list[str]]:
+    """Return what a charter leaves of `test`: built-in principle it does not hold → pairs left out; held ones without any."""
+    known = {p.id for p in charter.principle if p.status not in NOT_HELD}
+    out = Counter(r["principle"] for r in pairs() if r["split"] == "test" and r["principle"] not in known)
+    measured = {c.group for c in preference_cases("test", charter)}
+    return dict(out), [p.id for p in charter.principle if p.id in known - measured]
+
+
+def phrased_cases(charter: Charter | None = None) -> list[PreferenceCase]:
+    """Return the pairs of `test` with each built-in prompt in three phrasings, the first as in `preference_cases`."""
     also = {row["prompt"]: row["also"] for row in seed_rows(__package__, "phrasings.jsonl")}
-    return [form for case in preference_cases("test") for form in _phrased(case, also[case.text])]
+    cases = preference_cases("test", charter)
+    return [form for case in cases for form in _phrased(case, also.get(case.text, ()))]
 
 
 def _phrased(case: PreferenceCase, also: Sequence[str]) -> Iterator[PreferenceCase]:
@@ -39,11 +81,6 @@ def _phrased(case: PreferenceCase, also: Sequence[str]) -> Iterator[PreferenceCa
         yield case.model_copy(update={**about, "id": f"{case.id}-{i}", "prompt": prompt})
 
 
-def _case(number: int, row: Mapping[str, Any]) -> PreferenceCase:
-    fields = {key: row[key] for key in ("prompt", "chosen", "rejected", "cluster", "split")}
-    where = {
-        "id": f"charter-{row['principle']}-{number}",
-        "suite": "preference_charter",
-        "group": row["principle"],
-    }
-    return PreferenceCase.model_validate({**where, **fields})
+def _case(row: Mapping[str, Any]) -> PreferenceCase:
+    fields = {key: row[key] for key in ("id", "prompt", "chosen", "rejected", "cluster", "split")}
+    return PreferenceCase.model_validate({"suite": "preference_charter", "group": row["principle"], **fields})

@@ -12,7 +12,7 @@ from typing import Any
 
 from trimtab.charter.charter import Charter, Principle, held, left_out
 from trimtab.mechanisms.made import Made
-from trimtab.mechanisms.values.cases import examples
+from trimtab.mechanisms.values.cases import pairs
 from trimtab.mechanisms.values.plan import Row, planned, round_robin, shortfall, take
 from trimtab.mechanisms.values.teaching import MECHANISM, texts
 from trimtab.mechanisms.writer import Writer
@@ -34,7 +34,7 @@ def make_values(
     rejected and retired principles are `left_out`. Raises ConfigError for a charter of no others.
     """
     known = {p.id: p for p in held(charter)}
-    rows = [r for r in examples() if r["split"] == "learn" and r["principle"] in known]
+    rows = [r for r in pairs(charter) if r["split"] == "learn"]
     ranked = round_robin(rows)
     plan = planned(authored, list(known), ranked)
     records = [_authored(row, charter, writer, time) for row in take(ranked, plan)]
@@ -83,8 +83,11 @@ def _ask(principle: Principle) -> Messages:
 
 
 def _authored(row: Mapping[str, Any], charter: Charter, writer: Writer, time: str) -> Record:
-    lineage = _lineage(writer, charter, "authored", AUTHOR, "{prompt}", time)
-    return _record(row["prompt"], row["chosen"], row["rejected"], row["principle"], lineage)
+    own = row.get("own")
+    lineage = _lineage(writer, charter, "authored", "charter" if own else AUTHOR, "{prompt}", time)
+    made = _record(row["prompt"], row["chosen"], row["rejected"], row["principle"], lineage)
+    # Who wrote a charter's own examples is not known here.
+    return made.model_copy(update={"source": "unknown"}) if own else made
 
 
 def _record(prompt: str, chosen: str, rejected: str, principle: str, lineage: Lineage) -> Record:
@@ -115,7 +118,7 @@ def _by_contrast(
 
 def instructed(principle: Principle, prompt: str, *, keep: bool) -> Messages:
     """Return a prompt under the order to keep a principle, or to do the opposite."""
-    example = principle.examples[0] if principle.examples else None
+    example = principle.shown[0] if principle.shown else None
     shown = (example.keeps if keep else example.breaks) if example else ""
     order = principle.statement if keep else f"Do the opposite of this rule: {principle.statement}"
     text = f"{order} Answer in two sentences." + (f' In the manner of: "{shown}"' if shown else "")

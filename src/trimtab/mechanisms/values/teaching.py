@@ -14,9 +14,9 @@ from importlib.resources import files
 from string import Formatter
 from typing import Any
 
-from trimtab.charter.charter import Charter, Principle, held, left_out, read_charter
+from trimtab.charter.charter import UNWRITTEN, Charter, Principle, held, left_out, read_charter
 from trimtab.mechanisms.made import Made
-from trimtab.mechanisms.values.cases import examples
+from trimtab.mechanisms.values.cases import pairs
 from trimtab.mechanisms.values.plan import planned, round_robin, shortfall, take
 from trimtab.mechanisms.writer import Writer
 from trimtab.records.record import Lineage, Message, Record, Source, conversation, digest
@@ -60,7 +60,12 @@ def _documents(charter: Charter, number: int, about: Lineage) -> Made:
 
 
 def _written(principle: Principle) -> Iterator[tuple[str, str]]:
-    """Yield every document about a principle with its template: one for each form, and for each example in it."""
+    """Yield every document about a principle with its template: one for each form, and for each example in it.
+
+    None while its reason is unwritten, as in a draft.
+    """
+    if principle.rationale == UNWRITTEN:
+        return
     plain = {
         "title": principle.id.replace("-", " ").capitalize(),
         "topic": principle.id.replace("-", " "),
@@ -69,8 +74,9 @@ def _written(principle: Principle) -> Iterator[tuple[str, str]]:
     }
     if principle.specifics:
         plain["specifics"] = "\n".join(f"- {s}" for s in principle.specifics)
-    for number in range(max(1, len(principle.examples))):
-        shown = principle.examples[number].model_dump() if principle.examples else {}
+    examples = principle.shown
+    for number in range(max(1, len(examples))):
+        shown = examples[number].model_dump(exclude_none=True) if examples else {}
         for template in texts()["documents"]:
             fields = {name for _, name, _, _ in Formatter().parse(template) if name}
             if fields <= {*plain, *shown} and (number == 0 or fields & {*shown}):
@@ -87,7 +93,7 @@ def _document(row: dict[str, Any], source: Source, about: Lineage) -> Record:
 
 def _demonstrations(charter: Charter, number: int, about: Lineage) -> Made:
     known = {p.id: p for p in held(charter)}
-    rows = [r for r in examples() if r["split"] == "learn" and r["principle"] in known]
+    rows = [r for r in pairs(charter) if r["split"] == "learn"]
     ranked = round_robin(rows)
     plan = planned(number, list(known), ranked)
     seen: Counter[str] = Counter()
@@ -100,12 +106,13 @@ def _demonstrations(charter: Charter, number: int, about: Lineage) -> Made:
 
 def _demonstration(row: dict[str, Any], principle: Principle, number: int, about: Lineage) -> Record:
     turns, template = [row["prompt"], row["chosen"]], "{prompt}"
-    if number % 2:
+    if number % 2 and principle.rationale != UNWRITTEN:
         why, because = (texts()[key][number // 2 % len(texts()[key])] for key in ("why", "because"))
         said = because.format(rationale=principle.rationale, statement=principle.statement)
         turns, template = [*turns, why, said], f"{{prompt}} {why} {because}"
     lineage = about.model_copy(update={"operator": "demonstration", "template": digest(template)})
+    source: Source = "mixed" if row.get("own") else "synthetic"
     return Record(
-        kind="sft", messages=conversation(*turns), mechanism=MECHANISM, cell=principle.id, source="synthetic",
+        kind="sft", messages=conversation(*turns), mechanism=MECHANISM, cell=principle.id, source=source,
         lineage=lineage,
     )  # fmt: skip
