@@ -124,9 +124,11 @@ def bars() -> Iterator[Bar]:
         yield bar
 
 
-def estimate_event(estimate: Mapping[str, Any], *, suite: str, model: str, group: str | None = None) -> None:
-    """Print an estimate as one JSON line (the design's section 6); of one group of cases, the line names it."""
+def estimate_event(
+    estimate: Mapping[str, Any], *, suite: str, model: str, part: tuple[str, str] | None = None
+) -> None:
+    """Print an estimate as one JSON line (the design's section 6); of a part of the cases, it names the field and value."""
     keys = ("name", "value", "low", "high", "n", "clusters", "unit")
     about = {k: estimate[k] for k in keys}
-    of = {} if group is None else {"group": group}
+    of = {"by": part[0], "group": part[1]} if part else {}
     event("estimate", **{"name": about.pop("name"), "suite": suite, **of, **about, "model": model})
