@@ -74,7 +74,9 @@ def test_estimates_for_people_and_the_next_step(command: Command, tiny: str, tmp
 
 
 def test_each_figure_is_told_by_family_and_by_any_field(command: Command, tiny: str, tmp_path: Path) -> None:
-    rows = [{"kind": "benign", "prompt": f"Why {i}?", "family": "ab"[i % 2], "cluster": i // 3} for i in range(6)]
+    rows = [
+        {"kind": "benign", "prompt": f"Why {i}?", "family": "ab"[i % 2], "cluster": i // 3} for i in range(6)
+    ]
     path = tmp_path / "b.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     _, out, err = command("probe", "-m", tiny, "-s", path)
@@ -83,7 +85,11 @@ def test_each_figure_is_told_by_family_and_by_any_field(command: Command, tiny: 
     assert "b  family a  refusal 0.0000 [" in out
     assert "[open" not in out
     _, out, err = command("probe", "-m", tiny, "-s", path, "--by", "cluster", "--by", "role", "--json")
-    told = [(e["by"], e["group"], e["n"], e["clusters"]) for e in lines(out) if e.get("name") == "refusal" and "by" in e]
+    told = [
+        (e["by"], e["group"], e["n"], e["clusters"])
+        for e in lines(out)
+        if e.get("name") == "refusal" and "by" in e
+    ]
     assert told == [("cluster", "0", 3, 1), ("cluster", "1", 3, 1)]
     assert "b: not told by role: no case has one" in err
     assert "[open: one cluster] tokens" in command("probe", "-m", tiny, "-s", path, "--by", "cluster").out
@@ -310,7 +316,7 @@ def test_ask_shows_the_decision_and_the_answer(command: Command, tiny: str) -> N
     code, out, err = command("ask", tiny, "Hello?", "--tokens", 4)
     assert code == 0
     assert out.startswith("guard: no guard\njudged: ")
-    assert err.startswith("next: ")
+    assert err.startswith("the answer was cut at 4 tokens; --tokens allows more\nnext: ")
     code, out, err = command("ask", tiny, "Hello?", "--tokens", 4, "--json")
     (row,) = lines(out)
     assert (code, err) == (0, "")

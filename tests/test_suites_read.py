@@ -191,7 +191,9 @@ def test_a_sample_meets_both_orders_of_choices_and_takes_forms_of_a_question_who
     cases = read_suite(suite(tmp_path, *rows), limit=20).cases
     assert Counter(c.target for c in cases if isinstance(c, ChoiceCase)) == {0: 10, 1: 10}
     rows = [row("choice", id=i, question=f"q{i % 25}") for i in range(100)]
-    asked = Counter(c.question for c in read_suite(suite(tmp_path, *rows), limit=21).cases if isinstance(c, ChoiceCase))
+    asked = Counter(
+        c.question for c in read_suite(suite(tmp_path, *rows), limit=21).cases if isinstance(c, ChoiceCase)
+    )
     assert (len(asked), set(asked.values())) == (5, {4})
     rows = [row("attack", id=i, behavior="one") for i in range(9)]
     assert len(read_suite(suite(tmp_path, *rows), limit=4).cases) == 4

@@ -82,20 +82,11 @@ def say_rejected(
 
 def tell_point(point: Mapping[str, Any], *, chosen: bool) -> None:
     """Print one strength of a trade-off: its effect, and each cost with its limit."""
-    # Runs of earlier versions have one cost, without its limit.
-    costs = point.get("costs") or [{"name": point["cost_name"], "value": point["cost"], "most": None}]
-    told = "   ".join(
-        f"{c['name']} {_three(c['value'])}"
-        + (f" (at most {_three(c['most'])})" if c["most"] is not None else "")
-        for c in costs
-    )
+    from trimtab.report._format import costs_of, tuned
+
     mark = "*" if chosen else " "
-    effect = f"{point['effect_name']} {_three(point['effect'])}"
-    tell(f"{mark} {point['mechanism']:12} × {point['strength']:<5g} {effect}   {told}")
-
-
-def _three(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3f}"
+    effect = f"{point['effect_name']} {tuned(point['effect_name'], point['effect'])}"
+    tell(f"{mark} {point['mechanism']:12} × {point['strength']:<5g} {effect}   {'   '.join(costs_of(point))}")
 
 
 @contextmanager

@@ -53,6 +53,9 @@ def probe(
     without: list[str] = typer.Option(
         [], help="Leave out a part of the system: guard, adversarial, bias, values."
     ),
+    adapter: list[str] = typer.Option(
+        [], help="Put a PEFT adapter on a base model: FOLDER, or FOLDER=STRENGTH; repeatable."
+    ),
     outcomes: Path | None = typer.Option(
         None,
         help="Write the outcomes to this JSONL file; a probe that was cut off then goes on where it was.",
@@ -107,7 +110,7 @@ def probe(
     before = read_outcomes(baseline) if baseline else []
     set_engine(engine)
     limits = EndpointLimits(max_requests, max_cost_usd, prices)
-    system = load_system(model, without=without, limits=limits)
+    system = load_system(model, without=without, limits=limits, adapters=adapter)
     judging = load_model(judge, limits) if judge else None  # before the work: a wrong name is told at once
     with kept_beside(outcomes) if outcomes else nullcontext() as parts:
         fields = [*(OF_GROUPS if by_group else ()), *by]
