@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 ABOUT = ("model", "seed", "version", "strengths", "evidential")
-WIDTH = 50  # of a figure's cell
+WIDTH = 60  # of a figure's cell
 
 
 def compare(

@@ -30,7 +30,7 @@ def probe(
         [], "--suite", "-s", help="Suite file (JSONL, JSON, CSV or Parquet), or a folder of them; repeatable."
     ),
     more: list[Path] = typer.Argument(
-        None, metavar="[FILE]...", help="Further files, such as a shell makes of --suite suites/*.jsonl."
+        None, metavar="FILE", help="Further files, such as a shell makes of --suite suites/*.jsonl."
     ),
     charter: str | None = typer.Option(
         None, help="Measure adherence to a charter, too: built-in, or a charter file."
