@@ -171,9 +171,7 @@ def test_a_gate_is_told_by_title_goal_and_change_and_why_once(tmp_path: Path) ->
     path = write_report(summary(verdicts=gates), tmp_path / "r.html")
     told = " | ".join(filter(str.strip, Tags(path.read_text(encoding="utf-8")).said))
     change = "−60.0 points [−70.0, −50.0], n 96 in 48 clusters"
-    assert (
-        f"plain | −50.0 points or lower | {change} | pass | reaches the goal of -50.0 points" in told
-    )
+    assert f"plain | −50.0 points or lower | {change} | pass | reaches the goal of -50.0 points" in told
     assert "gone | −50.0 points or lower | not run | inconclusive | not run: no outcome" in told
     assert "The system: adapters adversarial × 1, without the guard." in told
 

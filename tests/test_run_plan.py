@@ -12,7 +12,17 @@ from trimtab.models.embedded import GGUF_SHA256
 from trimtab.models.folder import weights_in
 from trimtab.run.config import QUICK, Endpoint, RunConfig, Sizes
 from trimtab.run.directory import STAGES
-from trimtab.run.plan import BATCH_GB, BF16, EMBEDDED, FLOAT32, LIBRARIES_GB, Plan, memory_here, pace_here, plan
+from trimtab.run.plan import (
+    BATCH_GB,
+    BF16,
+    EMBEDDED,
+    FLOAT32,
+    LIBRARIES_GB,
+    Plan,
+    memory_here,
+    pace_here,
+    plan,
+)
 
 REMOTE = RunConfig(model="openai/m", endpoint=Endpoint(usd_per_million_input=1.0, usd_per_million_output=2.0))
 
