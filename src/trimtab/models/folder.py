@@ -71,7 +71,7 @@ def _numbers(path: Path) -> int:
         if size > path.stat().st_size:
             raise ValueError(size)
         header = json.loads(file.read(size))
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    return sum(int(math.prod(tensor["shape"])) for name, tensor in header.items() if name != "__metadata__")
 
 
 def _config(folder: Path) -> Iterator[Problem]:

@@ -46,7 +46,7 @@ def _in_turn(units: Sequence[list[C]]) -> Iterator[list[C]]:
     for unit in units:
         name = "\0".join(str(getattr(unit[0], key, "")) for key in STRATA)
         strata.setdefault(name, []).append(unit)
-    placed = []
+    placed: list[tuple[float, str, list[C]]] = []
     for name, members in strata.items():
         ordered = sorted(members, key=lambda unit: sha256(unit[0].id.encode()))
         start = int(sha256(name.encode())[:8], 16) / 2**32
