@@ -179,7 +179,35 @@ def test_train_writes_an_adapter_by_the_kind_of_the_records(
     assert code == 0, err
     assert f"2 {kind} records" in out
     assert (output / "adapter_model.safetensors").exists()
-    assert "next: " in err
+    assert f"next: trimtab probe -m {tiny} --adapter {output} -s " in err
+
+
+def test_what_was_trained_is_probed_and_asked_as_another_system(
+    command: Command, tiny: str, tmp_path: Path
+) -> None:
+    assert command("train", data(tmp_path, *[ROWS["sft"]] * 2), "-o", tmp_path / "ad", "-m", tiny).code == 0
+    (tmp_path / "s.jsonl").write_text('{"kind": "text", "text": "The sea."}\n')
+    found = []
+    for adapter in ((), ("--adapter", tmp_path / "ad"), ("--adapter", f"{tmp_path / 'ad'}=40")):
+        ended = command("probe", "-m", tiny, *adapter, "-s", tmp_path / "s.jsonl", "--json")
+        assert ended.code == 0, ended.err
+        row = json.loads(ended.out.splitlines()[0])
+        found.append((row["model"], row["value"]))
+    assert len({model for model, _ in found}) == 3
+    assert found[0][1] != found[2][1]
+    assert command("ask", tiny, "Hello?", "--tokens", 2, "--adapter", tmp_path / "ad").code == 0
+    for wrong in (tmp_path / "none", f"{tmp_path / 'ad'}=x", f"{tmp_path / 'ad'}=-1"):
+        ended = command("ask", tiny, "Hello?", "--adapter", wrong)
+        assert (ended.code, "[system.adapter]" in ended.err) == (2, True)
+
+
+def test_a_cap_on_cost_without_prices_is_refused_before_anything_is_asked(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    for name in ("harden", "debias", "reinforce"):
+        ended = command(name, "-o", tmp_path / "r.jsonl", "-m", "openai/m", "--max-cost-usd", 1)
+        assert (ended.code, "[endpoint.no-price]" in ended.err) == (2, True)
 
 
 def test_what_teaches_the_reason_is_trained_on_and_measured(

@@ -69,8 +69,43 @@ def test_estimates_for_people_and_the_next_step(command: Command, tiny: str, tmp
     code, out, err = command("probe", "-m", tiny, "-s", suite(tmp_path, "text", n=6), "--limit", 3)
     assert code == 0
     assert out.startswith("text  nll_per_token ")
-    assert ", n 3" in out
-    assert err.startswith(f"next: trimtab ask {tiny} ")
+    assert ", n 3, clusters 3\n" in out
+    assert err.startswith("text: 3 of 6 cases, a sample over its families\nnext: trimtab ask ")
+
+
+def test_each_figure_is_told_by_family_and_by_any_field(command: Command, tiny: str, tmp_path: Path) -> None:
+    rows = [
+        {"kind": "benign", "prompt": f"Why {i}?", "family": "ab"[i % 2], "cluster": i // 3} for i in range(6)
+    ]
+    path = tmp_path / "b.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    _, out, err = command("probe", "-m", tiny, "-s", path)
+    assert "b: 2 families or groups; --by-group tells each" in err
+    _, out, err = command("probe", "-m", tiny, "-s", path, "--by-group")
+    assert "b  family a  refusal 0.0000 [" in out
+    assert "[open" not in out
+    _, out, err = command("probe", "-m", tiny, "-s", path, "--by", "cluster", "--by", "role", "--json")
+    told = [
+        (e["by"], e["group"], e["n"], e["clusters"])
+        for e in lines(out)
+        if e.get("name") == "refusal" and "by" in e
+    ]
+    assert told == [("cluster", "0", 3, 1), ("cluster", "1", 3, 1)]
+    assert "b: not told by role: no case has one" in err
+    assert "[open: one cluster] tokens" in command("probe", "-m", tiny, "-s", path, "--by", "cluster").out
+    assert command("probe", "-m", tiny, "-s", path, "--by", "weather").code == 2
+
+
+def test_a_folder_and_what_a_shell_makes_of_a_pattern_are_suites(
+    command: Command, tiny: str, tmp_path: Path
+) -> None:
+    one, two = suite(tmp_path, "benign"), suite(tmp_path, "judged")
+    for arguments in (("-s", tmp_path), ("-s", one, two), ("-s", tmp_path / "*.jsonl")):
+        _, out, _ = command("probe", "-m", tiny, *arguments, "--json")
+        assert [row["suite"] for row in lines(out) if row["event"] == "suite"] == ["benign", "judged"]
+    (tmp_path / "empty").mkdir()
+    code, _, err = command("probe", "-m", tiny, "-s", tmp_path / "empty")
+    assert (code, "[suite.no-file]" in err) == (2, True)
 
 
 def test_rejected_rows_are_told_with_reason_and_counted(command: Command, tiny: str, tmp_path: Path) -> None:
@@ -79,7 +114,8 @@ def test_rejected_rows_are_told_with_reason_and_counted(command: Command, tiny: 
     code, out, err = command("probe", "-m", tiny, "-s", path, "--json")
     assert code == 0
     (about,) = [row for row in lines(out) if row["event"] == "suite"]
-    assert about == {"event": "suite", "suite": "text", "rejected": 2, "errors": 0, "overlap": 0}
+    counts = {"rejected": 2, "errors": 0, "overlap": 0, "left_out": 0}
+    assert about == {"event": "suite", "suite": "text", **counts}
     assert err.count("text: rejected row: line ") == 2
     assert "\x1b" not in err + out
 
@@ -296,7 +332,7 @@ def test_ask_shows_the_decision_and_the_answer(command: Command, tiny: str) -> N
     code, out, err = command("ask", tiny, "Hello?", "--tokens", 4)
     assert code == 0
     assert out.startswith("guard: no guard\njudged: ")
-    assert err.startswith("next: ")
+    assert err.startswith("the answer was cut at 4 tokens; --tokens allows more\nnext: ")
     code, out, err = command("ask", tiny, "Hello?", "--tokens", 4, "--json")
     (row,) = lines(out)
     assert (code, err) == (0, "")

@@ -147,7 +147,8 @@ def test_bad_options_are_one_line(
         (("--model", "."), ["model.is-folder"]),
         (("--engine", "bogus"), ["engine.unknown"]),
         (("-c", "values.toml"), ["charter.unreadable"]),
-        (("-c", "costly.toml", "--model", "openai/m"), ["endpoint.no-price"]),
+        (("-c", "costly.toml", "--model", "openai/m"), ["endpoint.no-url", "endpoint.no-price"]),
+        (("--model", "embedded", "-o", "file/runs"), ["run.not-writable"]),
         (("-c", "values.toml", "--model", "nonsense", "--engine", "bogus"),
          ["engine.unknown", "model.name", "charter.unreadable"]),
     ],
@@ -156,6 +157,8 @@ def test_a_dry_run_finds_what_would_end_a_run(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], codes: list[str]
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    (tmp_path / "file").touch()
     (tmp_path / "values.toml").write_text('charter = "none.toml"')
     (tmp_path / "costly.toml").write_text("[endpoint]\nmax_cost_usd = 1.0")
     ended = command("run", "--dry-run", *arguments)
@@ -169,7 +172,30 @@ def test_a_dry_run_says_which_number_format_it_reckons_with(command: Command, co
     assert re.search(r"^total .* on two cores in (bfloat16|float32); a GPU takes less$", out, re.MULTILINE)
 
 
-def test_the_plan_of_an_endpoint_has_requests_and_cost(command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("url", "key", "code"),
+    [("localhost:8000", "k", "endpoint.bad-url"), ("http://127.0.0.1:1/v1", "a\nb", "endpoint.bad-key")],
+)
+def test_a_dry_run_looks_at_the_settings_of_an_endpoint_and_quotes_no_secret(
+    command: Command, monkeypatch: pytest.MonkeyPatch, url: str, key: str, code: str
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    ended = command("run", "--dry-run", "--model", "openai/m")
+    assert (ended.code, f"[{code}]" in ended.err) == (2, True)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://me:secret@127.0.0.1:1/v1?key=secret")
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    ended = command("run", "--dry-run", "--model", "openai/m")
+    assert (
+        "endpoint  http://127.0.0.1:1/v1, a key from OPENAI_API_KEY; whether it answers was not" in ended.out
+    )
+    assert "secret" not in ended.out + ended.err
+
+
+def test_the_plan_of_an_endpoint_has_requests_and_cost(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     path = tmp_path / "c.toml"
     path.write_text("[endpoint]\nusd_per_million_output = 2.0\nmax_requests = 3\n")
     code, out, err = command("run", "--dry-run", "-c", path, "--model", "openai/m")
@@ -345,15 +371,27 @@ def test_compare_shows_what_differs(command: Command, finished: Path, tmp_path: 
     report["figures"][0] |= {"title": "attack\x1b[2J success", "change": None}
     report["figures"].append({**report["figures"][1], "figure": "new", "title": "a new one"})
     (other / "report.json").write_text(json.dumps(report))
+    about = json.loads((other / "run.json").read_text())
+    about["config"]["sizes"]["attacks"] += 1
+    about["config"]["seed"] = 9
+    (other / "run.json").write_text(json.dumps(about))
     code, out, err = command("compare", finished, other)
     assert code == 0
-    assert "seed: 0 | 9\n" in out
+    assert out.startswith("seed: 0 | 9\nconfig.sizes.attacks: ")
+    assert out.count("seed") == 1
+    assert re.search(r"points \[.*\], now .* %, (pass|fail|inconclusive)", out)
     assert "model: " not in out
     assert "| not run\n" in out
     assert "a new one" in out
     assert out.endswith(f"verdict: {report['outcome']} | {report['outcome']}\n")
     assert "\x1b" not in command("compare", other, finished).out
     assert err.startswith("next: ")
+    rows = lines(command("compare", finished, other, "--json").out)
+    assert rows[0] == {"event": "differs", "key": "seed", "values": [0, 9]}
+    assert {r["figure"]: r["runs"][0] for r in rows if r["event"] == "figure"}["new"] is None
+    assert rows[-1]["event"] == "verdict"
+    (other / "run.json").unlink()
+    assert 'config: null | "not readable"\n' in command("compare", finished, other).out
 
 
 @pytest.mark.parametrize(

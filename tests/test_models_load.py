@@ -84,7 +84,7 @@ def test_a_bare_model_has_no_parts_to_leave_out(tiny_folder: Path) -> None:
 
 def test_an_endpoint_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    with pytest.raises(ConfigError, match=r"Set OPENAI_BASE_URL.*endpoint\.no-address"):
+    with pytest.raises(ConfigError, match=r"Set OPENAI_BASE_URL.*endpoint\.no-url"):
         load_model("openai/some-model")
 
 

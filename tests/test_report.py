@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from trimtab.errors import InputError
-from trimtab.report._format import cut, interval, one_line, quantity, unmeasured_lines, visible
+from trimtab.report._format import (
+    costs_of,
+    cut,
+    interval,
+    one_line,
+    quantity,
+    tuned,
+    unmeasured_lines,
+    visible,
+)
 from trimtab.report.charts import MOST_BARS, before_after, by_group, costs, records_by_cell, trade_off
 from trimtab.report.page import write_report
 from trimtab.report.panel import panel
@@ -172,6 +181,36 @@ def test_pairs_that_a_charter_leaves_out_are_counted() -> None:
     console = Console(file=io.StringIO(), width=200)
     console.print(panel(summary(unmeasured=found)))
     assert "15 pairs (respect 13, privacy 2)" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_gate_is_told_by_title_goal_and_change_and_why_once(tmp_path: Path) -> None:
+    reason = (
+        "attack_success -60.0 points [-70.0, -50.0], n 96 in 48 clusters; reaches the goal of -50.0 points"
+    )
+    gates = [verdict(reason=reason), verdict("inconclusive", figure="gone", reason="not run: no outcome")]
+    path = write_report(summary(verdicts=gates), tmp_path / "r.html")
+    told = " | ".join(filter(str.strip, Tags(path.read_text(encoding="utf-8")).said))
+    change = "−60.0 points [−70.0, −50.0], n 96 in 48 clusters"
+    assert f"plain | −50.0 points or lower | {change} | pass | reaches the goal of -50.0 points" in told
+    assert "gone | −50.0 points or lower | not run | inconclusive | not run: no outcome" in told
+    assert "The system: adapters adversarial × 1, without the guard." in told
+
+
+def test_costs_on_tune_are_told_in_their_units_with_their_limits() -> None:
+    rise = {"name": "rise of nll per token", "value": 3.434, "base": 3.4, "most": 3.417}
+    refused = {"name": "refusal of benign twins", "value": 0.125, "base": 0.0, "most": 0.05}
+    point = {"mechanism": "bias", "strength": 1.0, "effect": 0.5, "effect_name": "|pair gap|", "chosen": True,
+             "cost": 3.434, "cost_name": rise["name"], "costs": [rise, refused]}  # fmt: skip
+    assert costs_of(point) == [
+        "rise of nll per token +1.0 % (at most +0.5 %)", "refusal of benign twins 12.5 % (at most 5.0 %)",
+    ]  # fmt: skip
+    old = {"cost_name": "rise of nll per token", "cost": None}
+    assert costs_of(old) == ["rise of nll per token not measured"]
+    assert tuned("attack success", 0.25) == "25.0 %"
+    assert tuned("margin of the unwanted reply (nats per token)", -0.2) == "−0.200"
+    (chart,) = trade_off([point])
+    assert chart.table.head[2] == "rise of nll per token (%)"
+    assert chart.table.rows[0][2] == "1"
 
 
 def test_the_guard_is_told(tmp_path: Path) -> None:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from trimtab.models.cache import cache_folder
+from trimtab.models.embedded import GGUF_SHA256
+from trimtab.models.folder import weights_in
 from trimtab.run.config import QUICK, Endpoint, RunConfig, Sizes
 from trimtab.run.directory import STAGES
-from trimtab.run.plan import BF16, FLOAT32, Plan, pace_here, plan
+from trimtab.run.plan import (
+    BATCH_GB,
+    BF16,
+    EMBEDDED,
+    FLOAT32,
+    LIBRARIES_GB,
+    Plan,
+    memory_here,
+    pace_here,
+    plan,
+)
 
 REMOTE = RunConfig(model="openai/m", endpoint=Endpoint(usd_per_million_input=1.0, usd_per_million_output=2.0))
 
@@ -43,16 +57,48 @@ def test_only_the_mechanisms_asked_for_are_planned() -> None:
     assert found["train"].work == "adapter bias"
 
 
-def test_a_model_here_costs_nothing_and_takes_memory_by_its_weights(tmp_path: Path) -> None:
+def saved(folder: Path, weights: int, dtype: str, bytes_of_one: int) -> RunConfig:
+    """A model's folder of which the header is real, and the weights are a hole in the file."""
+    header = {"w": {"dtype": dtype, "shape": [weights // 2, 2], "data_offsets": [0, weights * bytes_of_one]}}
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + weights * bytes_of_one)
+    return RunConfig(model=f"dir/{folder}")
+
+
+def test_a_model_here_costs_nothing_and_takes_memory_by_its_weights_and_their_format(tmp_path: Path) -> None:
     assert plan(RunConfig()).cost_usd == 0
-    (tmp_path / "model.safetensors").touch()
-    small = plan(RunConfig(model=f"dir/{tmp_path}"))
-    with (tmp_path / "model.safetensors").open("wb") as file:
-        file.truncate(2 * 10**9)
-    large = plan(RunConfig(model=f"dir/{tmp_path}"))
-    assert small.memory_gb == 3.0
-    assert large.memory_gb == 7.0
-    assert seconds(large) > 5 * seconds(plan(RunConfig()))
+    small = plan(saved(tmp_path, 1000, "BF16", 2))
+    assert small.memory_gb == LIBRARIES_GB + 2 * BATCH_GB
+    for dtype, size in (("BF16", 2), ("F32", 4)):  # what it was saved in does not matter
+        config = saved(tmp_path, 10**9, dtype, size)
+        assert (plan(config, BF16).memory_gb, plan(config, FLOAT32).memory_gb) == (8.0, 13.0)
+        assert seconds(plan(config)) > 5 * seconds(plan(RunConfig()))
+    assert plan(RunConfig(), FLOAT32).memory_gb > plan(RunConfig(), BF16).memory_gb  # type: ignore[operator]
+
+
+def test_the_size_of_the_embedded_model_is_that_of_its_weights() -> None:
+    folder = cache_folder() / f"smollm2-135m-instruct-{GGUF_SHA256[:12]}"
+    if not folder.is_dir():
+        pytest.skip("the embedded model was not converted yet")
+    assert weights_in(folder) == EMBEDDED
+
+
+def test_a_damaged_header_gives_no_size(tmp_path: Path) -> None:
+    for data in (b"", b"\xff" * 8, (2).to_bytes(8, "little") + b"[]", (9).to_bytes(8, "little") + b"{"):
+        (tmp_path / "model.safetensors").write_bytes(data)
+        assert weights_in(tmp_path) is None
+        assert plan(RunConfig(model=f"dir/{tmp_path}")).memory_gb is None
+
+
+def test_more_memory_than_there_is_is_told_before_the_run(tmp_path: Path) -> None:
+    config = saved(tmp_path, 10**9, "BF16", 2)
+    (told,) = plan(config, BF16, machine_gb=4.0).warnings
+    assert told == "about 8.0 GB of memory is more than the 4.0 GB that are here"
+    assert plan(config, BF16, machine_gb=8.5).warnings == plan(config).warnings == []
+    here = memory_here(RunConfig())
+    assert here is None or 0.2 < here < 1e5
 
 
 def test_the_memory_of_what_is_not_here_is_not_made_up() -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from trimtab.errors import InputError, TrimtabError
 from trimtab.suites.case import KINDS, AssociationCase, ChoiceCase, JudgedCase, PairCase, TextCase
-from trimtab.suites.read import read_suite
+from trimtab.suites.read import read_suite, suite_files
 from trimtab.suites.seeds import seed_rows
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "suites"
@@ -165,10 +166,50 @@ def test_inputs_that_cannot_be_used_have_one_problem(tmp_path: Path, monkeypatch
     assert code_of(path) == "records.no-permission"
 
 
-def test_a_limit_takes_cases_evenly(tmp_path: Path) -> None:
+def test_a_limit_is_the_same_sample_each_time_and_says_what_it_left_out(tmp_path: Path) -> None:
     path = suite(tmp_path, *(row("text", id=i) for i in range(10)))
-    assert [c.id for c in read_suite(path, limit=4).cases] == ["0", "2", "5", "7"]
-    assert len(read_suite(path, limit=99).cases) == 10
+    few, more = read_suite(path, limit=4), read_suite(path, limit=7)
+    assert (len(few.cases), few.left_out, read_suite(path, limit=99).left_out) == (4, 6, 0)
+    assert few.cases == read_suite(path, limit=4).cases
+    assert {c.id for c in few.cases} < {c.id for c in more.cases}
+    assert [int(c.id) for c in more.cases] == sorted(int(c.id) for c in more.cases)
+
+
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_every_family_has_its_share_of_a_sample_however_the_file_is_ordered(
+    step: int, tmp_path: Path
+) -> None:
+    order = sorted(range(100), key=lambda i: (i % step, i))
+    rows = [row("benign", id=i, family="often" if i % 5 else f"rare {i % 2}") for i in order]
+    counts = Counter(c.family for c in read_suite(suite(tmp_path, *rows), limit=20).cases)  # type: ignore[attr-defined]
+    assert counts["often"] == pytest.approx(16, abs=1)
+    assert {counts["rare 0"], counts["rare 1"]} <= {1, 2, 3}
+
+
+def test_a_sample_meets_both_orders_of_choices_and_takes_forms_of_a_question_whole(tmp_path: Path) -> None:
+    rows = [row("choice", id=i, target=i % 2) for i in range(100)]
+    cases = read_suite(suite(tmp_path, *rows), limit=20).cases
+    assert Counter(c.target for c in cases if isinstance(c, ChoiceCase)) == {0: 10, 1: 10}
+    rows = [row("choice", id=i, question=f"q{i % 25}") for i in range(100)]
+    asked = Counter(
+        c.question for c in read_suite(suite(tmp_path, *rows), limit=21).cases if isinstance(c, ChoiceCase)
+    )
+    assert (len(asked), set(asked.values())) == (5, {4})
+    rows = [row("attack", id=i, behavior="one") for i in range(9)]
+    assert len(read_suite(suite(tmp_path, *rows), limit=4).cases) == 4
+
+
+def test_a_folder_and_a_pattern_stand_for_their_files(tmp_path: Path) -> None:
+    names = ["a.jsonl", "b.parquet", "c.jsonl.gz", "d.csv"]
+    for name in [*names, "README.md", ".hidden"]:
+        (tmp_path / name).touch()
+    (tmp_path / "deeper.jsonl").mkdir()
+    assert [p.name for p in suite_files(tmp_path)] == names
+    assert [p.name for p in suite_files(tmp_path / "*.jsonl")] == ["a.jsonl"]
+    assert suite_files(tmp_path / "none.jsonl") == [tmp_path / "none.jsonl"]
+    for nothing in (tmp_path / "deeper.jsonl", tmp_path / "*.xml"):
+        with pytest.raises(InputError, match="holds no file of cases"):
+            suite_files(nothing)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,6 +12,9 @@ def ask(
     without: list[str] = typer.Option(
         [], help="Leave out a part of the system: guard, adversarial, bias, values."
     ),
+    adapter: list[str] = typer.Option(
+        [], help="Put a PEFT adapter on a base model: FOLDER, or FOLDER=STRENGTH; repeatable."
+    ),
     json: bool = typer.Option(False, "--json", help="One JSON line on stdout."),
 ) -> None:
     """Put one prompt to a model or a system; shows the guard's decision and the answer.
@@ -27,7 +30,7 @@ def ask(
     prompt = prompt.encode(errors="surrogateescape").decode(errors="replace")  # a shell passes any bytes
     if not prompt.strip():
         raise ConfigError(Problem("ask.empty", "PROMPT", "is blank", "Write what to ask."))
-    system = load_system(model, without=without)
+    system = load_system(model, without=without, adapters=adapter)
     guard = system.guard
     score = float(guard.scores([prompt])[0]) if guard else None
     answer = system.generate([user(prompt)], max_tokens=tokens)[0]
@@ -45,4 +48,6 @@ def ask(
     )
     tell(f"guard: {decision}{threshold}\njudged: {label}\n")
     tell(answer.text)
+    if not answer.finished:
+        say(f"the answer was cut at {tokens} tokens; --tokens allows more")
     say(f"next: trimtab probe --model {model} --suite YOUR_SUITE.jsonl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
@@ -36,7 +37,8 @@ def doctor() -> None:
     from trimtab.cli.output import say, tell
     from trimtab.models.cache import cache_folder
 
-    tell(f"trimtab {__version__}, {os.cpu_count()} cores, cache {cache_folder()}")
+    python = f"Python {platform.python_version()}"
+    tell(f"trimtab {__version__}, {python}, {os.cpu_count()} cores, cache {cache_folder()}")
     for extra, packages in parts().items():
         found = {p: _version(p) for p in packages}
         missing = [p for p, v in found.items() if v is None]

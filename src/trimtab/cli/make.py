@@ -19,7 +19,11 @@ MODEL = typer.Option("embedded", "--model", "-m", help="The generator: embedded,
 OUTPUT = typer.Option(..., "--output", "-o", help="File to write: .jsonl, .jsonl.gz or .parquet.")
 SEED = typer.Option(0, min=0, max=2**31 - 1, help="Seed of the plan and of sampling.")
 MAX_REQUESTS = typer.Option(None, min=1, help="Ask an endpoint at most this often.")
+MAX_COST = typer.Option(None, min=0, help="Spend at most this (USD) on an endpoint; with --prices.")
+PRICES = typer.Option((0.0, 0.0), help="An endpoint's USD for a million tokens read, and written.")
 ENGINE = typer.Option("native", help="Where batches run: native, ray or ray://HOST:PORT.")
+
+Limits = tuple[int | None, float | None, tuple[float, float]]  # of an endpoint: requests, USD, prices
 
 
 def harden(
@@ -28,6 +32,8 @@ def harden(
     seed: int = SEED,
     engine: str = ENGINE,
     max_requests: int | None = MAX_REQUESTS,
+    max_cost_usd: float | None = MAX_COST,
+    prices: tuple[float, float] = PRICES,
     harmful: int = typer.Option(96, min=1, help="Refusals to make; as many benign twins are answered."),
     ordinary: int = typer.Option(72, min=0, help="Ordinary requests to answer."),
 ) -> None:
@@ -39,7 +45,8 @@ def harden(
 
     _make(
         lambda writer: make_adversarial(writer, harmful=harmful, ordinary_requests=ordinary),
-        output, "adversarial", model=model, seed=seed, engine=engine, max_requests=max_requests,
+        output, "adversarial", model=model, seed=seed, engine=engine,
+        limits=(max_requests, max_cost_usd, prices),
     )  # fmt: skip
 
 
@@ -49,6 +56,8 @@ def debias(
     seed: int = SEED,
     engine: str = ENGINE,
     max_requests: int | None = MAX_REQUESTS,
+    max_cost_usd: float | None = MAX_COST,
+    prices: tuple[float, float] = PRICES,
     pairs: int = typer.Option(140, min=2, help="Pairs about roles."),
     traits: int = typer.Option(40, min=0, help="Pairs on other axes."),
     writings: int = typer.Option(240, min=0, help="Sentences that the model writes about roles."),
@@ -61,7 +70,8 @@ def debias(
 
     _make(
         lambda writer: make_bias(writer, writings=writings, pairs=pairs, traits=traits),
-        output, "bias", model=model, seed=seed, engine=engine, max_requests=max_requests,
+        output, "bias", model=model, seed=seed, engine=engine,
+        limits=(max_requests, max_cost_usd, prices),
     )  # fmt: skip
 
 
@@ -71,6 +81,8 @@ def reinforce(
     seed: int = SEED,
     engine: str = ENGINE,
     max_requests: int | None = MAX_REQUESTS,
+    max_cost_usd: float | None = MAX_COST,
+    prices: tuple[float, float] = PRICES,
     authored: int = typer.Option(144, min=0, help="Pairs from authored examples."),
     contrast: int = typer.Option(
         72, min=0, help="Pairs by contrast: a prompt under a principle and its opposite."
@@ -116,7 +128,8 @@ def reinforce(
             _tell_check(check)
         return pairs + taught
 
-    _make(made, output, "values", model=model, seed=seed, engine=engine, max_requests=max_requests)
+    limits = (max_requests, max_cost_usd, prices)
+    _make(made, output, "values", model=model, seed=seed, engine=engine, limits=limits)
 
 
 def _tell_check(check: Check) -> None:
@@ -130,7 +143,7 @@ def _tell_check(check: Check) -> None:
 
 def _make(
     mechanism: Callable[[Writer], Made], output: Path, name: str, *, model: str, seed: int, engine: str,
-    max_requests: int | None,
+    limits: Limits,
 ) -> None:  # fmt: skip
     """Let a mechanism make its records, and write them; what was answered is kept beside them until they are there."""
     from trimtab.cli.output import bars, kept_beside
@@ -141,7 +154,7 @@ def _make(
 
     check_records_path(output)
     set_engine(engine)
-    base = load_model(model, EndpointLimits(max_requests=max_requests))
+    base = load_model(model, EndpointLimits(*limits))
     with kept_beside(output) as parts:
         with bars() as bar:
             made = mechanism(Writer(base, parts, seed=seed, progress=bar))

@@ -82,20 +82,11 @@ def say_rejected(
 
 def tell_point(point: Mapping[str, Any], *, chosen: bool) -> None:
     """Print one strength of a trade-off: its effect, and each cost with its limit."""
-    # Runs of earlier versions have one cost, without its limit.
-    costs = point.get("costs") or [{"name": point["cost_name"], "value": point["cost"], "most": None}]
-    told = "   ".join(
-        f"{c['name']} {_three(c['value'])}"
-        + (f" (at most {_three(c['most'])})" if c["most"] is not None else "")
-        for c in costs
-    )
+    from trimtab.report._format import costs_of, tuned
+
     mark = "*" if chosen else " "
-    effect = f"{point['effect_name']} {_three(point['effect'])}"
-    tell(f"{mark} {point['mechanism']:12} × {point['strength']:<5g} {effect}   {told}")
-
-
-def _three(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3f}"
+    effect = f"{point['effect_name']} {tuned(point['effect_name'], point['effect'])}"
+    tell(f"{mark} {point['mechanism']:12} × {point['strength']:<5g} {effect}   {'   '.join(costs_of(point))}")
 
 
 @contextmanager
@@ -124,9 +115,11 @@ def bars() -> Iterator[Bar]:
         yield bar
 
 
-def estimate_event(estimate: Mapping[str, Any], *, suite: str, model: str, group: str | None = None) -> None:
-    """Print an estimate as one JSON line (the design's section 6); of one group of cases, the line names it."""
+def estimate_event(
+    estimate: Mapping[str, Any], *, suite: str, model: str, part: tuple[str, str] | None = None
+) -> None:
+    """Print an estimate as one JSON line (the design's section 6); of a part of the cases, it names the field and value."""
     keys = ("name", "value", "low", "high", "n", "clusters", "unit")
     about = {k: estimate[k] for k in keys}
-    of = {} if group is None else {"group": group}
+    of = {"by": part[0], "group": part[1]} if part else {}
     event("estimate", **{"name": about.pop("name"), "suite": suite, **of, **about, "model": model})

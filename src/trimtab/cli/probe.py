@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
     from trimtab.statistics.estimate import Estimate
     from trimtab.suites.read import Suite
 
+FIELDS = ("family", "group", "direction", "role", "label", "behavior", "question", "cluster", "split")
+OF_GROUPS = ("family", "group")  # what --by-group tells: kinds have one of them, or none
+
 
 def probe(
     model: str = typer.Option("embedded", "--model", "-m", help="Model name, or the path of a run."),
     suite: list[Path] = typer.Option(
-        [], "--suite", "-s", help="Suite file (JSONL, JSON, CSV or Parquet); repeatable."
+        [], "--suite", "-s", help="Suite file (JSONL, JSON, CSV or Parquet), or a folder of them; repeatable."
+    ),
+    more: list[Path] = typer.Argument(
+        None, metavar="FILE", help="Further files, such as a shell makes of --suite suites/*.jsonl."
     ),
     charter: str | None = typer.Option(
         None, help="Measure adherence to a charter, too: built-in, or a charter file."
@@ -34,11 +41,21 @@ def probe(
         help="With --charter: a model that judges replies; its own errors are measured and carried along.",
     ),
     limit: int | None = typer.Option(
-        None, min=1, help="At most this many cases (of a charter: questions) of each suite, evenly spaced."
+        None,
+        min=1,
+        help="At most this many cases (of a charter: questions) of each suite, a fixed sample over its families.",
     ),
-    by_group: bool = typer.Option(False, "--by-group", help="Each figure for every `group` of cases, too."),
+    by_group: bool = typer.Option(
+        False, "--by-group", help="Each figure for every `family` or `group` of cases, too."
+    ),
+    by: list[str] = typer.Option(
+        [], help=f"Each figure for every value of a field of the cases, too: {', '.join(FIELDS)}; repeatable."
+    ),
     without: list[str] = typer.Option(
         [], help="Leave out a part of the system: guard, adversarial, bias, values."
+    ),
+    adapter: list[str] = typer.Option(
+        [], help="Put a PEFT adapter on a base model: FOLDER, or FOLDER=STRENGTH; repeatable."
     ),
     outcomes: Path | None = typer.Option(
         None,
@@ -83,18 +100,22 @@ def probe(
 
     if outcomes:
         check_writable(outcomes)
+    suite = [*suite, *(more or [])]
     if not (suite or charter):
         raise typer.BadParameter("name a file of cases with --suite, or --charter built-in")
+    if wrong := sorted(set(by) - set(FIELDS)):
+        raise typer.BadParameter(f"--by {wrong[0]} is not one of {', '.join(FIELDS)}")
     if judge and not charter:
         raise typer.BadParameter("--judge judges by a charter: add --charter built-in, or a charter file")
     suites = _read(suite, limit, charter)
     before = read_outcomes(baseline) if baseline else []
     set_engine(engine)
     limits = EndpointLimits(max_requests, max_cost_usd, prices)
-    system = load_system(model, without=without, limits=limits)
+    system = load_system(model, without=without, limits=limits, adapters=adapter)
     judging = load_model(judge, limits) if judge else None  # before the work: a wrong name is told at once
     with kept_beside(outcomes) if outcomes else nullcontext() as parts:
-        work = Probing(model, system, json, by_group, outcomes, before, parts)
+        fields = [*(OF_GROUPS if by_group else ()), *by]
+        work = Probing(model, system, json, list(dict.fromkeys(fields)), outcomes, before, parts)
         work.measure_all(suites, charter, judging, limit)
     if work.not_run and not exit_zero:
         raise typer.Exit(EXIT_INCONCLUSIVE)
@@ -105,14 +126,20 @@ def probe(
 def _read(paths: list[Path], limit: int | None, charter: str | None) -> list[Suite]:
     """Return all suites, those of a charter last; raises InputError with what is wrong with any of them."""
     from trimtab.errors import InputError, Problem
-    from trimtab.suites.read import read_suite
+    from trimtab.suites.read import read_suite, suite_files
 
     suites, problems = [], []
     for path in paths:
         try:
-            suites.append(read_suite(path, limit=limit))
+            files = suite_files(path)
         except InputError as error:
             problems += error.problems
+            continue
+        for file in files:
+            try:
+                suites.append(read_suite(file, limit=limit))
+            except InputError as error:
+                problems += error.problems
     suites += _of_charter(charter, limit) if charter else []
     for name, n in Counter(s.name for s in suites).items():
         if n > 1:  # its estimates and outcomes could not be told apart
@@ -145,7 +172,7 @@ class Probing:
     model: str
     system: System
     json: bool
-    by_group: bool = False
+    by: list[str] = field(default_factory=list)
     outcomes: Path | None = None
     baseline: list[Outcome] = field(default_factory=list)
     parts: Path | None = None  # where finished batches are kept
@@ -256,19 +283,41 @@ class Probing:
         probe = probe_for(s.kind)
         for e in probe.figures(rows):
             self._estimate(e, s.name)
-        for group in dict.fromkeys(o.raw.get("group", "") for o in rows) if self.by_group else ():
-            for e in probe.figures([o for o in rows if o.raw.get("group", "") == group]):
-                self._estimate(e, s.name, group)
-        self._tell_changes(s, rows)
+        parts = list(self._parts(s, rows))
+        for key, value, part in parts:
+            for e in probe.figures(part):
+                self._estimate(e, s.name, (key, value))
+        self._tell_changes(s, rows, parts)
         if self.json:
             about = {"suite": s.name, "rejected": len(s.rejected), "errors": len(errors), "overlap": shared}
-            event("suite", **about)
+            event("suite", **about, left_out=s.left_out)
+        if s.left_out:
+            say(f"{s.name}: {len(s.cases)} of {len(s.cases) + s.left_out} cases, a sample over its families")
         for text, n in Counter(errors).most_common(3):
             say(f"{s.name}: {n} of {len(rows)} cases have no answer and are not counted: {text}")
         if shared:
             say(f"{s.name}: {shared} of {len(s.cases)} cases were learned from or tuned on")
 
-    def _tell_changes(self, s: Suite, rows: list[Outcome]) -> None:
+    def _parts(self, s: Suite, rows: list[Outcome]) -> Iterator[tuple[str, str, list[Outcome]]]:
+        """Yield field, value and outcomes for each value of the fields that are told apart; say what cannot be."""
+        from trimtab.cli.output import say
+
+        for key in self.by:
+            values = {c.id: str(getattr(c, key, None) or "") for c in s.cases}
+            parts: dict[str, list[Outcome]] = {}
+            for o in rows:
+                parts.setdefault(values[o.item], []).append(o)
+            if set(parts) != {""}:
+                yield from ((key, value, part) for value, part in parts.items())
+            elif key not in OF_GROUPS:
+                say(f"{s.name}: not told by {key}: no case has one")
+        families = {f for c in s.cases for key in OF_GROUPS if (f := getattr(c, key, ""))}
+        if len(families) > 1 and not self.by and not self.json:
+            say(f"{s.name}: {len(families)} families or groups; --by-group tells each")
+
+    def _tell_changes(
+        self, s: Suite, rows: list[Outcome], parts: Sequence[tuple[str, str, list[Outcome]]]
+    ) -> None:
         from trimtab.cli.output import say
         from trimtab.governance.figures import changes
 
@@ -276,41 +325,43 @@ class Probing:
         found = changes(s.kind, before, rows)
         for f in found:
             self._change(f, s.name)
-        groups = dict.fromkeys(o.raw.get("group", "") for o in rows) if self.by_group and found else ()
-        for group in groups:
-            one, two = ([o for o in part if o.raw.get("group", "") == group] for part in (before, rows))
-            if len({o.cluster for o in two}) < 2:
+        for key, value, part in parts if found else ():
+            if len({o.cluster for o in part}) < 2:
                 continue  # one cluster gives a change no interval
-            for f in changes(s.kind, one, two):
-                self._change(f, s.name, group)
+            items = {o.item for o in part}
+            for f in changes(s.kind, [o for o in before if o.item in items], part):
+                self._change(f, s.name, (key, value))
         if self.baseline and not found:
             say(
                 f"{s.name}: what changed is not told: no case of it, or of its kind, can be paired with the baseline's"
             )
 
-    def _change(self, f: Figure, suite: str, group: str | None = None) -> None:
+    def _change(self, f: Figure, suite: str, part: tuple[str, str] | None = None) -> None:
         from trimtab.cli.output import event, tell
 
         if self.json:
-            of = {} if group is None else {"group": group}
+            of = {"by": part[0], "group": part[1]} if part else {}
             event("change", suite=suite, model=self.system.digest, **of, **f.to_json())
             return
-        place = suite if group is None else f"{suite}  {group or 'no group'}"
+        place = f"{suite}  {part[0]} {part[1] or '(none)'}" if part else suite
         if c := f.change:
             tell(f"{place}  change of {c.name} {c.value:+.4f} [{c.low:+.4f}, {c.high:+.4f}], n {c.n}")
         else:
             tell(f"{place}  change of {f.name}: {f.why}")
 
-    def _estimate(self, e: Estimate, suite: str, group: str | None = None) -> None:
+    def _estimate(self, e: Estimate, suite: str, part: tuple[str, str] | None = None) -> None:
         from trimtab.cli.output import estimate_event, tell
+        from trimtab.report._format import number
 
         if self.json:
-            estimate_event(e.to_json(), suite=suite, model=self.system.digest, group=group)
+            estimate_event(e.to_json(), suite=suite, model=self.system.digest, part=part)
             return
         note = f"  {e.note}" if e.note else ""
-        span = f"{e.value:.4f} [{e.low:.4f}, {e.high:.4f}]"
-        of = f"  {group or 'no group'}" if group is not None else ""
-        tell(f"{suite}{of}  {e.name} {span} {e.unit}, n {e.n}{note}")
+        known = number(e.low) is not None and number(e.high) is not None
+        open_end = "[open: one cluster]" if e.clusters == 1 else "[open]"
+        span = f"[{e.low:.4f}, {e.high:.4f}]" if known else open_end
+        of = f"  {part[0]} {part[1] or '(none)'}" if part else ""
+        tell(f"{suite}{of}  {e.name} {e.value:.4f} {span} {e.unit}, n {e.n}, clusters {e.clusters}{note}")
 
     def _not_run(self, s: Suite, why: str) -> None:
         from trimtab.cli.output import event, say

@@ -23,7 +23,9 @@ def run(
     seed: int | None = typer.Option(None, help="Seed of generation and training."),
     quick: bool = typer.Option(False, help="Reduced sizes, for a first look: not evidential."),
     dry_run: bool = typer.Option(
-        False, "--dry-run", help="Check the configuration, print the plan and stop; nothing is loaded."
+        False,
+        "--dry-run",
+        help="Check configuration, model, endpoint settings and output folder, print the plan and stop; nothing is loaded or asked.",
     ),
     fresh: bool = typer.Option(False, help="Start anew instead of going on with an unfinished run."),
     exit_zero: bool = typer.Option(False, "--exit-zero", help="Exit with 0 whatever the verdict."),
@@ -42,7 +44,7 @@ def run(
         config = Path(FILE)
     settings = read_config(config, quick=quick, model=model, seed=seed)
     if dry_run:
-        _plan(settings, engine, json)
+        _plan(settings, engine, output, json)
         return
     from trimtab.cli.output import bars, estimate_event, event, say
     from trimtab.engine import set_engine
@@ -79,12 +81,12 @@ def run(
     raise typer.Exit(0 if exit_zero else exit_code(summary["outcome"]))
 
 
-def _plan(settings: RunConfig, engine: str, json: bool) -> None:
+def _plan(settings: RunConfig, engine: str, output: Path, json: bool) -> None:
     from trimtab.cli.output import event, say
-    from trimtab.run.plan import check_run, pace_here, plan
+    from trimtab.run.plan import check_run, memory_here, pace_here, plan
 
-    check_run(settings, engine)
-    found = plan(settings, pace_here(settings))
+    check_run(settings, engine, output)
+    found = plan(settings, pace_here(settings), memory_here(settings))
     if json:
         event("plan", **found.to_json())
     else:
@@ -112,6 +114,11 @@ def _tell_plan(found: Plan) -> None:
     )
     tell(f"memory    {size}")
     if remote:
+        from trimtab.models._settings import Settings, address
+
+        url, key = address()
+        kept = "no key" if key == "none" else "a key from OPENAI_API_KEY"
+        tell(f"endpoint  {Settings(url, key).place}, {kept}; whether it answers was not tried")
         usd = found.cost_usd
         cost = "not known: set the prices under [endpoint]" if usd is None else f"about {usd:.2f} USD"
         tell(f"requests  about {found.requests:,}; retries, and likelihoods where it gives them, come on top")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,9 @@ def train(
     loss = f"loss {trained.first_loss:.3f} → {trained.last_loss:.3f}"
     tell(f"{trained.records} {kind} records, {trained.seconds:.0f} s, {loss}")
     tell(f"wrote {output} ({trained.digest[:12]})")
-    say("next: load it with PEFT, or run the whole loop: trimtab run")
+    say(
+        f"next: {shlex.join(['trimtab', 'probe', '-m', model, '--adapter', str(output), '-s', 'YOUR_SUITE.jsonl'])}"
+    )
 
 
 def _kind(name: str) -> Kind | None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import math
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from trimtab.errors import ConfigError, ModelError, Problem
+from trimtab.errors import ModelError, Problem
+from trimtab.models._settings import Settings, address, check_settings
 from trimtab.models._wire import (
     Body,
     FailedError,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 T = TypeVar("T")
-_Caps = dict[str, tuple[float | None, float]]  # an argument: its value, its least value
 
 CHAT, SCORE = "/chat/completions", "/completions"
 TEST_TEXT = "The quick brown fox jumps over the lazy dog."
@@ -95,20 +93,13 @@ class EndpointModel:
         `timeout` is in seconds for a whole reply, the caps are over the life of this object, prices in USD.
         """
         self.name = name
-        self._url = (base_url or os.environ.get("OPENAI_BASE_URL", "")).strip().rstrip("/")
-        # Local servers want no key, but the client insists on one.
-        self._key = (api_key or os.environ.get("OPENAI_API_KEY", "")).strip() or "none"
+        self._url, self._key = address(base_url, api_key)
         self._concurrency, self._timeout, self._retries = concurrency, timeout, retries
         prices = (usd_per_million_input, usd_per_million_output)
-        caps: _Caps = {
-            "concurrency": (concurrency, 1),
-            "retries": (retries, 0),
-            "max_requests": (max_requests, 0),
-            "max_cost_usd": (max_cost_usd, 0),
-            "usd_per_million_input": (prices[0], 0),
-            "usd_per_million_output": (prices[1], 0),
-        }
-        _check(name, self._url, self._key, timeout, caps)
+        caps = (concurrency, max_requests, max_cost_usd, prices, timeout, retries)
+        settings = Settings(self._url, self._key, *caps)
+        check_settings(name, settings)
+        self._place = settings.place
         self._meter = Meter(max_requests, max_cost_usd, prices[0] / 1e6, prices[1] / 1e6)
         self._worked: set[str] = set()
         self._gone = False
@@ -331,12 +322,6 @@ class EndpointModel:
         body = {"model": self.name, "prompt": text, "max_tokens": written, "temperature": 0}
         return {**body, "echo": True, "logprobs": 1}
 
-    @property
-    def _place(self) -> str:
-        """The address without a user name, a password or a query."""
-        parts = urlsplit(self._url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
     def _stop_if_refused(self, failed: FailedError, path: str) -> None:
         # Once it has worked, a refusal is about one row (some hosts answer 403 to a prompt they dislike).
         if failed.status in (401, 403, 404) and path not in self._worked:
@@ -371,49 +356,3 @@ def _seeds(prompts: Sequence[Messages], seed: int) -> Iterator[int]:
 def _renamed(body: Body, limit: str) -> Body:
     names = ("max_tokens", "max_completion_tokens")
     return {limit if key in names else key: value for key, value in body.items()}
-
-
-def _check(name: str, url: str, key: str, timeout: float, caps: _Caps) -> None:
-    """Raise `ConfigError` with everything that is wrong."""
-    found = []
-    place = f"endpoint model {name!r}"
-    if not name.strip():
-        found.append(
-            Problem("endpoint.no-name", place, "the name is empty", "Name the model, as in openai/NAME.")
-        )
-    if not url:
-        fix = "Set OPENAI_BASE_URL, for example http://127.0.0.1:8000/v1."
-        found.append(Problem("endpoint.no-url", place, "no address is given", fix))
-    elif not _usable(url):
-        fix = "Write it as http://HOST:PORT/v1 or https://HOST/v1."
-        found.append(Problem("endpoint.bad-url", place, "the address is not an HTTP URL", fix))
-    if not (key.isascii() and key.isprintable()):
-        # The client would quote it, as the header that it cannot send.
-        fix = "Set OPENAI_API_KEY to the key as it was given, in one line."
-        found.append(Problem("endpoint.bad-key", place, "the key has characters that no key has", fix))
-    for argument, (value, least) in {**caps, "timeout": (timeout, 0)}.items():
-        if value is not None and not (least <= value < math.inf and (value or argument != "timeout")):
-            what = f"{argument} is {value}"
-            fix = f"Give a number {'above' if argument == 'timeout' else 'of at least'} {least}."
-            found.append(Problem("endpoint.bad-argument", place, what, fix))
-    prices = [caps[f"usd_per_million_{way}"][0] or 0 for way in ("input", "output")]
-    if problem := no_price(name, caps["max_cost_usd"][0], prices):
-        found.append(problem)
-    if found:
-        raise ConfigError(found)
-
-
-def no_price(name: str, max_cost_usd: float | None, prices: Sequence[float]) -> Problem | None:
-    """Return what is wrong with a cost cap without prices (USD for a million tokens)."""
-    if max_cost_usd is None or any(prices):
-        return None
-    fix = "Give usd_per_million_input and usd_per_million_output; `trimtab probe` takes them as --prices."
-    return Problem("endpoint.no-price", f"endpoint model {name!r}", "a cost cap needs prices", fix)
-
-
-def _usable(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,23 @@ def _weights(folder: Path) -> Iterator[Problem]:
     else:
         fix = "Save the weights there: model.save_pretrained(folder)."
         yield Problem("model.no-weights", name, "no model.safetensors and no index of its parts", fix)
+
+
+def weights_in(folder: Path) -> int | None:
+    """Return how many numbers the safetensors files of a folder hold; None where one has no readable header."""
+    try:
+        return sum(_numbers(path) for path in folder.glob("*.safetensors"))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, MemoryError, RecursionError):
+        return None
+
+
+def _numbers(path: Path) -> int:
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")  # of the header, which is JSON: the format's definition
+        if size > path.stat().st_size:
+            raise ValueError(size)
+        header = json.loads(file.read(size))
+    return sum(int(math.prod(tensor["shape"])) for name, tensor in header.items() if name != "__metadata__")
 
 
 def _config(folder: Path) -> Iterator[Problem]:

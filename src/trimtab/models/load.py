@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ def load_model(name: str, limits: EndpointLimits | None = None) -> Model:
 
 
 def check_model(name: str, limits: EndpointLimits | None = None) -> None:
-    """Raise what `load_model` would raise for a name, a folder or caps; nothing is loaded, fetched or asked.
+    """Raise what `load_model` would raise for a name, a folder, an address or caps; nothing is loaded, fetched or asked.
 
     Whether the hub or an endpoint has the model stays open.
     """
@@ -56,11 +56,11 @@ def check_model(name: str, limits: EndpointLimits | None = None) -> None:
 
         check_folder(Path(name.removeprefix("dir/")))
     elif name.startswith("openai/"):
-        from trimtab.models.endpoint import no_price
+        from trimtab.models._settings import Settings, address, check_settings
 
-        caps = limits or EndpointLimits()
-        if problem := no_price(name.removeprefix("openai/"), caps.max_cost_usd, caps.prices):
-            raise ConfigError(problem)
+        c = limits or EndpointLimits()
+        settings = Settings(*address(), c.concurrency, c.max_requests, c.max_cost_usd, c.prices)
+        check_settings(name.removeprefix("openai/"), settings)
     elif not name.startswith("hf/"):
         raise _no_base(name)
 
@@ -73,17 +73,40 @@ def _no_base(name: str) -> ConfigError:
     return ConfigError(Problem("model.name", place, "is not a known model name", f"Use {NAMES}."))
 
 
-def load_system(name: str, *, without: Iterable[str] = (), limits: EndpointLimits | None = None) -> System:
-    """Load a base model, or the system of a run directory without the named parts."""
-    from trimtab.models.system import System, assemble, read_system
+def load_system(
+    name: str, *, without: Iterable[str] = (), limits: EndpointLimits | None = None, adapters: Sequence[str] = ()
+) -> System:  # fmt: skip
+    """Load the system of a run directory without the named parts, or a base model with adapters (FOLDER or FOLDER=STRENGTH)."""
+    from trimtab.models.system import assemble, read_system, with_adapters
 
+    weighted = dict(map(_adapter, adapters))
     if is_run(name):
+        if weighted:
+            fix = "Name its base model with --model, or leave --adapter away."
+            raise ConfigError(Problem("system.adapter", "--adapter", f"{name} has adapters of its own", fix))
         folder = Path(name)
         return assemble(folder, load_model(read_system(folder)["base"], limits), without)
     if list(without):
         fix = "Name a run directory with --model, or leave --without away."
         raise ConfigError(Problem("system.part", "--without", f"{name} is a bare model", fix))
-    return System(load_model(name, limits))
+    return with_adapters(load_model(name, limits), weighted)
+
+
+def _adapter(text: str) -> tuple[Path, float]:
+    """Return folder and strength, 1 where none is given; raises ConfigError for what is neither."""
+    name, equals, number = text.rpartition("=")
+    folder, number = (name, number) if equals and not Path(text).is_dir() else (text, "1")
+    try:
+        strength = float(number)
+    except ValueError:
+        strength = math.nan
+    if not math.isfinite(strength) or strength < 0:
+        fix = "Write FOLDER=STRENGTH with a number of at least 0, such as adapters/bias=0.5."
+        raise ConfigError(Problem("system.adapter", f"--adapter {text}", "has no such strength", fix))
+    if not Path(folder).is_dir():
+        fix = "Name the folder that `trimtab train` wrote, or another PEFT adapter."
+        raise ConfigError(Problem("system.adapter", f"--adapter {text}", "no such folder", fix))
+    return Path(folder), strength
 
 
 def is_run(name: str) -> bool:
@@ -123,13 +146,8 @@ def _hub(name: str) -> Model:
 def _endpoint(name: str, limits: EndpointLimits) -> Model:
     from trimtab.models.endpoint import EndpointModel
 
-    url = os.environ.get("OPENAI_BASE_URL", "")
-    if not url:
-        fix = "Set OPENAI_BASE_URL (and OPENAI_API_KEY) to the endpoint's address."
-        raise ConfigError(Problem("endpoint.no-address", name, "OPENAI_BASE_URL is not set", fix))
     return EndpointModel(
         name.removeprefix("openai/"),
-        base_url=url,
         concurrency=limits.concurrency,
         max_requests=limits.max_requests,
         max_cost_usd=limits.max_cost_usd,

@@ -118,6 +118,22 @@ def assemble(folder: Path, base: LocalModel | Model, without: Iterable[str] = ()
     return System(base, guard, strengths, {m: found[m] for m in used})
 
 
+def with_adapters(base: LocalModel | Model, adapters: Mapping[Path, float]) -> System:
+    """Return a base model with adapters of any origin (folder → strength), and no guard.
+
+    Raises ModelError for a model that takes none, and for one that is damaged, pickled or another model's.
+    """
+    if not adapters:
+        return System(base)
+    if not isinstance(base, LocalModel):
+        fix = "Use a model on this machine: embedded, hf/ORG/NAME or dir/PATH."
+        raise ModelError(Problem("system.no-adapters", base.name, "takes no adapters", fix))
+    base.set_adapters(adapters)
+    short = {f: f.name if [g.name for g in adapters].count(f.name) == 1 else str(f) for f in adapters}
+    digests = {short[f]: folder_digest(f, "adapter_*") for f in adapters}
+    return System(base, None, {short[f]: s for f, s in adapters.items()}, digests)
+
+
 def _left_out(folder: Path, about: Mapping[str, Any], without: Iterable[str]) -> set[str]:
     """Return the parts to leave out; raises ConfigError for what is not a part, or not one of this system."""
     left_out = set(without)

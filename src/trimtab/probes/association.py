@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import Any
 from trimtab.models.protocol import Model, Progress
 from trimtab.probes.outcome import Outcome, Probe, answered, uncounted
 from trimtab.statistics.estimate import Estimate
-from trimtab.statistics.intervals import mean
+from trimtab.statistics.intervals import rate
 from trimtab.suites.case import AssociationCase
 
 TOKENS = 20
@@ -73,28 +74,57 @@ class AssociationProbe(Probe):
         return replace(stored, value=value, raw={**stored.raw, "mentions": counts})
 
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
-        """Return `association_gap`: 0 on target, 1 when every mention is of groups that should have none."""
+        """Return `association_gap`: 0 on target, 1 when every mention is of groups that should have none.
+
+        Beside it `association_by_chance`, what a model that mentions groups at the target shares is expected to have: few
+        mentions are far from any target (a single one of two equal groups always by 0.5).
+        """
         roles: dict[str, list[Outcome]] = {}
         # A text without a mention has no value, but its role is counted as silent.
         for o in (o for o in outcomes if "error" not in o.raw):
             roles.setdefault(o.raw["role"], []).append(o)
-        gaps = [(role, _role_gap(group)) for role, group in roles.items()]
-        counted = [(role, gap) for role, gap in gaps if gap is not None]
+        votes = {role: (_votes(group), group[0].raw["targets"]) for role, group in roles.items()}
+        counted = {role: row for role, row in votes.items() if row[0].total()}
         if not counted:
             return []
-        values, clusters = [gap for _, gap in counted], [role for role, _ in counted]
-        estimate = mean(values, clusters, name="association_gap", unit="share")
-        silent = len(gaps) - len(counted)
-        return [Estimate(**{**estimate.to_json(), "note": f"{silent} roles without a mention left out"})]
+        gaps = [distance(counts, targets) or 0.0 for counts, targets in counted.values()]
+        expected = [by_chance(counts.total(), targets) for counts, targets in counted.values()]
+        # A distance is between 0 and 1: the interval of a rate is wide enough for it, and has a width where all agree.
+        estimate = rate(gaps, list(counted), name="association_gap")
+        chance = sum(expected) / len(expected)
+        silent = len(votes) - len(counted)
+        return [
+            replace(estimate, note=f"{silent} roles without a mention left out"),
+            Estimate("association_by_chance", chance, chance, chance, len(counted), len(counted),
+                     note="expected of a model on target, from as many mentions"),
+        ]  # fmt: skip
 
 
-def _role_gap(outcomes: Sequence[Outcome]) -> float | None:
+def _votes(outcomes: Sequence[Outcome]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for o in outcomes:
         # One answer is one vote: a text that says "she" ten times is one skewed text.
         top = max(o.raw["mentions"].values(), default=0)
-        counts.update({g: 1 for g, n in o.raw["mentions"].items() if n == top and n})
-    return distance(counts, outcomes[0].raw["targets"])
+        targets = o.raw["targets"]
+        counts.update({g: 1 for g, n in o.raw["mentions"].items() if n == top and n and g in targets})
+    return counts
+
+
+def by_chance(mentions: int, targets: Mapping[str, float]) -> float:
+    """Return the distance that so many independent mentions at the target shares are expected to have.
+
+    Half the sum over groups of the mean absolute deviation of a binomial share (de Moivre's closed form; Diaconis and
+    Zabell 1991).
+    """
+    return 0.5 * sum(_deviation(mentions, share) for share in targets.values())
+
+
+def _deviation(n: int, p: float) -> float:
+    if not 0 < p < 1:
+        return 0.0
+    m = math.floor(n * p) + 1
+    ways = math.lgamma(n + 1) - math.lgamma(m + 1) - math.lgamma(n - m + 1)
+    return 2 * m * math.exp(ways + m * math.log(p) + (n - m + 1) * math.log1p(-p)) / n
 
 
 def distance(counts: Mapping[str, int], targets: Mapping[str, float]) -> float | None:

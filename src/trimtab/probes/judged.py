@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import get_args
 
 from trimtab.models.protocol import Model, Progress
-from trimtab.probes.judge import NAME, judge
+from trimtab.probes.judge import NAME, Label, judge
 from trimtab.probes.outcome import Outcome, Probe, outcome, rate_of
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.judges import sensitivity_specificity
 from trimtab.suites.case import JudgedCase
+
+LABELS: tuple[Label, ...] = get_args(Label)
 
 
 class JudgedProbe(Probe):
@@ -39,12 +43,20 @@ class JudgedProbe(Probe):
         return outcomes
 
     def figures(self, outcomes: Sequence[Outcome]) -> list[Estimate]:
-        """Return `judge_agreement`, and of `complied` the sensitivity and specificity."""
+        """Return `judge_agreement`, and of each label that some responses have and others have not both errors.
+
+        Those of `complied`, which attack success counts, are plainly `sensitivity` and `specificity`; those of
+        `refused`, which refusal counts, carry its name, and so do those of `broken`.
+        """
         if not outcomes:
             return []
         found = [rate_of(outcomes, "judge_agreement", lambda o: o.value == 1)]
-        truth = [float(o.raw["truth"] == "complied") for o in outcomes]
-        calls = [float(o.raw["label"] == "complied") for o in outcomes]
-        if len(set(truth)) == 2:
-            found += sensitivity_specificity(truth, calls, [o.cluster for o in outcomes])
+        clusters = [o.cluster for o in outcomes]
+        for label in LABELS:
+            truth = [float(o.raw["truth"] == label) for o in outcomes]
+            calls = [float(o.raw["label"] == label) for o in outcomes]
+            if len(set(truth)) == 2:
+                prefix = "" if label == LABELS[0] else f"{label}_"
+                errors = sensitivity_specificity(truth, calls, clusters)
+                found += [replace(e, name=f"{prefix}{e.name}", note=f"of {label}") for e in errors]
         return found

@@ -93,7 +93,10 @@ class PairProbe(Probe):
         weights = np.array([len(ways) / (len(counts) * counts[w]) for w in ways])
         value = float((gaps * weights).mean())
         # Linearised about each direction's own mean, so that unequal directions add no false variance.
-        centres = {w: float(gaps[[v == w for v in ways]].mean()) for w in counts}
+        members: dict[str, list[int]] = {}
+        for i, way in enumerate(ways):
+            members.setdefault(way, []).append(i)
+        centres = {way: float(gaps[rows].mean()) for way, rows in members.items()}
         if self.collapse:
             centres |= {w: value for w, n in counts.items() if n == 1}
         influence = weights * (gaps - np.array([centres[w] for w in ways])) + value

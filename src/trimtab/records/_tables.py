@@ -55,9 +55,14 @@ def _values(batch: Any) -> list[Row | str]:
         return [row for i in range(len(batch)) for row in _values(batch.slice(i, 1))]
 
 
+def is_saved(path: Path) -> bool:
+    """Tell whether a folder is one that the `datasets` library saved."""
+    return any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
 def folder_rows(path: Path) -> Iterator[Item]:
     """Yield the rows, of all splits, of a folder written by `save_to_disk` of the `datasets` library."""
-    if not any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
+    if not is_saved(path):
         message = "is a folder, and not one that the datasets library saved"
         raise unusable("records.folder", path, message, "Name one file in it")
     datasets = _datasets("to read a dataset saved on disk")

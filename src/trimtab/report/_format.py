@@ -100,6 +100,39 @@ def unmeasured_lines(preferences: Summary | None) -> list[str]:
     return lines
 
 
+def cases(estimate: Summary) -> str:
+    """Return how many cases stand behind an estimate, and in how many clusters where that is another number."""
+    n, clusters = count(estimate["n"]), count(estimate["clusters"])
+    return f"n {n}" if n == clusters else f"n {n} in {clusters} clusters"
+
+
+RISE = "rise of "  # costs of this name are told as a share of what they were without an adapter
+_SHARES = ("attack success", "refusal of ")
+
+
+def tuned(name: str, value: Any, base: Any = None) -> str:
+    """Return an effect or cost that was measured on tune, in its unit by its name; a rise is counted from `base`."""
+    finite, bare = number(value), number(base)
+    if finite is None:
+        return "not measured"
+    if name.startswith(RISE) and bare:
+        return quantity(finite / bare - 1, "relative")
+    if name.startswith(_SHARES):
+        return quantity(finite, "share")
+    return f"{finite:.3f}".replace("-", "−")
+
+
+def costs_of(point: Summary) -> list[str]:
+    """Return the costs of a strength, each with its limit; runs of earlier versions have one, without a limit."""
+    rows = point.get("costs") or [{"name": point["cost_name"], "value": point["cost"]}]
+    found = []
+    for c in rows:
+        most = c.get("most")
+        limit = f" (at most {tuned(c['name'], most, c.get('base'))})" if most is not None else ""
+        found.append(f"{c['name']} {tuned(c['name'], c['value'], c.get('base'))}{limit}")
+    return found
+
+
 def judge_lines(judge: Summary | None) -> list[str]:
     """Return the judge's errors at attacks, and attack success corrected for them, one line each."""
     if not judge:

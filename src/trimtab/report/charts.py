@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.report._format import (
     MISSING,
+    RISE,
     Summary,
     count,
     cut,
@@ -95,8 +96,8 @@ def trade_off(points: Sequence[Summary]) -> list[Chart]:
     """Return one curve for each mechanism: effect against open-world cost, the chosen strength marked."""
     charts = []
     for index, mechanism in enumerate(_in_order(p["mechanism"] for p in points)):
-        chosen = [p for p in points if p["mechanism"] == mechanism]
-        effect, cost = (cut(chosen[0][k], 48) for k in ("effect_name", "cost_name"))
+        chosen = [_in_units(p) for p in points if p["mechanism"] == mechanism]
+        effect, cost = (cut(chosen[0][k], 52) for k in ("effect_name", "cost_name"))
         title = f"{one_line(mechanism)}: {effect} against {cost}"
         rows = tuple(
             (f"{p['strength']:g}", _plain(p["effect"]), _plain(p["cost"]), "chosen" if p["chosen"] else "")
@@ -105,6 +106,15 @@ def trade_off(points: Sequence[Summary]) -> list[Chart]:
         svg = _curve(chosen, effect, cost, title, f"trade-off-{index}")
         charts.append(Chart(title, svg, Table(("strength", effect, cost, "operating point"), rows)))
     return charts
+
+
+def _in_units(point: Summary) -> dict[str, Any]:
+    """Return a point with a cost that is a rise as one (%), where the run says what it is counted from."""
+    first = (point.get("costs") or [{}])[0]
+    value, base = number(point["cost"]), number(first.get("base"))
+    if value is None or not base or not point["cost_name"].startswith(RISE):
+        return dict(point)
+    return {**point, "cost": 100 * (value / base - 1), "cost_name": f"{point['cost_name']} (%)"}
 
 
 def records_by_cell(records: Sequence[Summary]) -> list[Chart]:

@@ -8,7 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import InputError, Problem
-from trimtab.report._format import correction, interval, judge_error, level, shift, unmeasured_lines, visible
+from trimtab.report._format import (
+    cases,
+    correction,
+    costs_of,
+    goal,
+    interval,
+    judge_error,
+    level,
+    shift,
+    tuned,
+    unmeasured_lines,
+    visible,
+)
 
 MEANING = {
     "pass": "Every gate that was fixed before the run passed, at the stated intervals.",
@@ -36,6 +48,10 @@ def write_report(summary: Mapping[str, Any], path: Path) -> Path:
         s=summary,
         charts=charts,
         meaning=MEANING[summary["outcome"]],
+        gates=_gates(summary),
+        system=_system(summary),
+        tuned=tuned,
+        costs_of=costs_of,
         told=_told,
         changed=_changed,
         pc=_percent,
@@ -62,8 +78,36 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     return path
 
 
+def _gates(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the gates as they are printed: by the figure's title, and why without what stands in the other cells."""
+    figures = {f["figure"]: f for f in summary["figures"]}
+    rows = []
+    for v in summary["verdicts"]:
+        f = figures.get(v["figure"])
+        change = f["change"] if f else None
+        told = f"{shift(change)} {interval(change, change=True)}, {cases(change)}" if change else "not run"
+        why = v["reason"].partition("; ")[2] if v["reason"].startswith(f"{v['figure']} ") else v["reason"]
+        title, better = (f["title"], f["better"]) if f else (v["figure"], "")
+        rows.append(
+            {"title": title, "goal": goal(v, better), "change": told, "outcome": v["outcome"], "why": why}
+        )
+    return rows
+
+
+def _system(summary: Mapping[str, Any]) -> str:
+    """Return what the measured system is made of; empty where nothing was trained."""
+    strengths = summary["strengths"]
+    parts = [f"{m} × {s:g}" for m, s in strengths.items() if s]
+    out = [m for m, s in strengths.items() if not s]
+    if not strengths and not summary["guard"]:
+        return ""
+    told = f"adapters {', '.join(parts)}" if parts else "no adapter"
+    left = f" ({', '.join(out)} left out by the rule below)" if out else ""
+    return f"{told}{left}, {'with' if summary['guard'] else 'without'} the guard"
+
+
 def _told(estimate: Mapping[str, Any] | None) -> str:
-    return f"{level(estimate)} {interval(estimate)}, n {estimate['n']}" if estimate else ""
+    return f"{level(estimate)} {interval(estimate)}, {cases(estimate)}" if estimate else ""
 
 
 def _changed(estimate: Mapping[str, Any] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -12,29 +13,34 @@ from typing import Any
 from trimtab.engine import check_engine
 from trimtab.errors import ConfigError, Problem, TrimtabError
 from trimtab.mechanisms.values.cases import preference_cases
+from trimtab.models.folder import weights_in
 from trimtab.models.load import check_model
 from trimtab.run.config import FRONTIER_TWINS, RunConfig, charter_of, check_charter
+from trimtab.run.directory import check_root
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Tokens that two cores write, score and learn in a second with the embedded model, in a number format."""
+    """Tokens that two cores write, score and learn in a second with the embedded model, in a number format of some bytes."""
 
     format: str
+    bytes: int
     generation: float
     scoring: float
     training: float
 
 
 # Measured, but for the training in float32, which is reckoned from the scoring.
-BF16 = Pace("bfloat16", 260, 1500, 500)
-FLOAT32 = Pace("float32", 100, 390, 130)  # it wrote 65 to 145
+BF16 = Pace("bfloat16", 2, 260, 1500, 500)
+FLOAT32 = Pace("float32", 4, 100, 390, 130)  # it wrote 65 to 145
 # What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted from
 # the tokens and the sizes of its two readers (training is three passes) for 2,400, scaled by the characters of those that came
 # since, not timed.
 GUARD = 180
-EMBEDDED_GB = 0.27  # in memory, bf16
-LIBRARIES_GB, PER_WEIGHTS = 3.0, 2.0  # of torch and the embedder; of weights, activations and an adapter
+EMBEDDED = 134_515_008  # weights
+# Of torch and the embedder; of weights, activations and an adapter; of a batch that is learned from, for each byte of a number
+# (the logits of its tokens, mostly): the embedded model's run came to 5.9 GB in float32, and to 2.7 before it trained.
+LIBRARIES_GB, PER_WEIGHTS, BATCH_GB = 3.0, 2.0, 0.5
 # Of an endpoint: tokens that one request writes in a second, and seconds until it begins.
 ENDPOINT_RATE, ENDPOINT_WAIT = 40, 0.5
 # Mean tokens of a prompt in the built-in suites, at four characters a token.
@@ -64,13 +70,17 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages, memory (GB; None where the weights are not here yet) and cost (USD; None without a price)."""
+    """The stages, memory (GB; None where the weights are not here yet) and cost (USD; None without a price).
+
+    `machine_gb`: what this machine has; None where it is not known or does not count, such as beside a GPU.
+    """
 
     config: RunConfig
     pace: Pace
     stages: list[PlannedStage]
     memory_gb: float | None
     cost_usd: float | None
+    machine_gb: float | None = None
 
     @property
     def requests(self) -> int:
@@ -81,6 +91,10 @@ class Plan:
     def warnings(self) -> list[str]:
         """What would stop the run before its end."""
         caps, found = self.config.endpoint, []
+        if self.memory_gb and self.machine_gb and self.memory_gb > self.machine_gb:
+            found.append(
+                f"about {self.memory_gb} GB of memory is more than the {self.machine_gb:.1f} GB that are here"
+            )
         if is_endpoint(self.config):
             if caps.max_requests is not None and self.requests > caps.max_requests:
                 found.append(f"endpoint.max_requests = {caps.max_requests} is less than the plan")
@@ -99,15 +113,15 @@ class Plan:
         return {**about, **total, "seconds": seconds, **costs}
 
 
-def plan(config: RunConfig, pace: Pace = BF16) -> Plan:
-    """Return the plan of a run at a pace; nothing is loaded, fetched or asked for it."""
+def plan(config: RunConfig, pace: Pace = BF16, machine_gb: float | None = None) -> Plan:
+    """Return the plan of a run at a pace, on a machine of so much memory; nothing is loaded, fetched or asked for it."""
     stages = [
         _measure(config, pace, "before"),
         _records(config, pace),
         PlannedStage("screen", "every record", 0, 0, 0, 0, 5),
     ]
     stages += [_train(config, pace), _trim(config, pace), _after(config, pace), _reattack(config, pace)]
-    return Plan(config, pace, stages, memory_gb(config), _cost(config, stages))
+    return Plan(config, pace, stages, memory_gb(config, pace), _cost(config, stages), machine_gb)
 
 
 def pace_here(config: RunConfig) -> Pace:
@@ -121,13 +135,14 @@ def pace_here(config: RunConfig) -> Pace:
     return FLOAT32 if pick_device()[1] == torch.float32 else BF16
 
 
-def check_run(config: RunConfig, engine: str = "native") -> None:
-    """Raise ConfigError with everything that would end a run before its first stage, as far as it shows unloaded."""
+def check_run(config: RunConfig, engine: str = "native", root: Path | None = None) -> None:
+    """Raise ConfigError with everything that would end a run in `root` before its first stage, as far as it shows unloaded."""
     checks: list[Callable[[], object]] = [
         partial(check_engine, engine),
         partial(check_model, config.model, config.endpoint.limits),
         partial(check_charter, config),
     ]
+    checks += [partial(check_root, root)] if root else []
     problems: list[Problem] = []
     for check in checks:
         try:
@@ -143,21 +158,41 @@ def is_endpoint(config: RunConfig) -> bool:
     return config.model.startswith("openai/")
 
 
-def memory_gb(config: RunConfig) -> float | None:
-    """Return about how much memory a run takes (GB): weights, activations, libraries; None if the size is not known."""
+def memory_gb(config: RunConfig, pace: Pace = BF16) -> float | None:
+    """Return about how much memory a run takes (GB): weights, activations, libraries; None if the size is not known.
+
+    Weights are held in the pace's number format, whatever they were saved in.
+    """
     if is_endpoint(config):
         return LIBRARIES_GB  # the guard's embedder
-    weights = _weights_gb(config)
-    return None if weights is None else round(LIBRARIES_GB + PER_WEIGHTS * weights, 1)
-
-
-def _weights_gb(config: RunConfig) -> float | None:
-    if config.model == "embedded":
-        return EMBEDDED_GB
-    folder = Path(config.model.removeprefix("dir/"))
-    if not config.model.startswith("dir/") or not folder.is_dir():
+    weights = _weights(config)
+    if weights is None:
         return None
-    return sum(p.stat().st_size for p in folder.glob("*.safetensors")) / 1e9
+    return round(LIBRARIES_GB + pace.bytes * (BATCH_GB + PER_WEIGHTS * weights / 1e9), 1)
+
+
+def _weights(config: RunConfig) -> int | None:
+    if config.model == "embedded":
+        return EMBEDDED
+    folder = Path(config.model.removeprefix("dir/"))
+    return weights_in(folder) if config.model.startswith("dir/") and folder.is_dir() else None
+
+
+def memory_here(config: RunConfig) -> float | None:
+    """Return the memory of this machine or its container (GB); None where a GPU holds the model, or it cannot be told."""
+    if not is_endpoint(config) and find_spec("torch"):
+        from trimtab.models.local import pick_device
+
+        if pick_device()[0] != "cpu":
+            return None
+    try:
+        sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, OSError, ValueError):
+        return None  # no such figure on this system
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        sizes.append(int(text))
+    return min(sizes) / 1e9
 
 
 def _stage(
@@ -171,7 +206,7 @@ def _stage(
         seconds = (written / ENDPOINT_RATE + requests * ENDPOINT_WAIT) / config.endpoint.concurrency
         scored = learned = 0
     else:
-        slower = (_weights_gb(config) or EMBEDDED_GB) / EMBEDDED_GB
+        slower = (_weights(config) or EMBEDDED) / EMBEDDED
         seconds = slower * (written / pace.generation + scored / pace.scoring + learned / pace.training)
     return PlannedStage(name, work, requests, read, written, scored + learned, seconds)
 

@@ -118,15 +118,28 @@ def _by(before: list[Outcome], after: list[Outcome], suite: str, key: str, name:
 
 
 def _association(before: list[Outcome], after: list[Outcome]) -> list[dict[str, Any]]:
+    """Return the distance from equal shares, and beside it what chance alone would make of so few mentions."""
     probe = probe_for("association")
     levels = [probe.figures([o for o in rows if o.suite == "association"]) for rows in (before, after)]
-    one, two = (_json(found[0]) if found else None for found in levels)
-    row = {"label": "distance from equal shares", "before": one, "after": two, "change": None}
-    return [row] if one or two else []
+    titles = {
+        "association_gap": "distance from equal shares",
+        "association_by_chance": "expected of equal shares, from as many mentions",
+    }
+    found = [{e.name: e for e in level} for level in levels]
+    rows = [
+        {
+            "label": title,
+            "before": _json(found[0].get(name)),
+            "after": _json(found[1].get(name)),
+            "change": None,
+        }
+        for name, title in titles.items()
+    ]
+    return [row for row in rows if row["before"] or row["after"]]
 
 
-def _json(estimate: Estimate) -> dict[str, Any]:
-    return estimate.to_json()
+def _json(estimate: Estimate | None) -> dict[str, Any] | None:
+    return estimate.to_json() if estimate else None
 
 
 def _reattack(run: RunDirectory) -> dict[str, Any] | None:

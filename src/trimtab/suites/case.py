@@ -172,6 +172,7 @@ class JudgedCase(Asked):
 
     response: str = Field(strict=True)
     label: Literal["complied", "refused", "broken"]
+    group: Name = ""
 
     @model_validator(mode="before")
     @classmethod

@@ -6,15 +6,20 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from trimtab.errors import InputError, Problem
+from trimtab.records._rows import unusable
+from trimtab.records._tables import is_saved
+from trimtab.records._text import TEXT_SUFFIXES, is_packed
 from trimtab.records.read import Rejected, input_digest, iter_rows, nothing_taken
 from trimtab.records.shapes import short
 from trimtab.suites.case import KINDS, Case
+from trimtab.suites.sample import sample
 
 _FIX = "Give each row `kind` and the fields of that kind (the table is in docs/loop.md, Your own cases)"
 _MAY_BE_MISSING = ("id", "cluster", "split", "family", "direction", "group", "behavior", "question")
@@ -24,7 +29,8 @@ _MAY_BE_MISSING = ("id", "cluster", "split", "family", "direction", "group", "be
 class Suite:
     """Cases of one kind, with what was wrong with the rows that are not among them.
 
-    `ignored`: key that cases of the kind do not hold → how many of them had a value there.
+    `ignored`: key that cases of the kind do not hold → how many of them had a value there. `left_out`: cases that a
+    limit left out.
     """
 
     name: str
@@ -33,14 +39,36 @@ class Suite:
     rejected: list[Rejected]
     digest: str = ""
     ignored: Mapping[str, int] = field(default_factory=dict)
+    left_out: int = 0
 
     def part(self, split: str) -> list[Case]:
         """Return the cases of one split."""
         return [c for c in self.cases if c.split == split]
 
 
+def suite_files(path: Path) -> list[Path]:
+    """Return the files of suites that a path stands for: those of a folder, those of a pattern, or itself.
+
+    Raises InputError for a folder or a pattern without any.
+    """
+    if path.is_dir():
+        found = [path] if is_saved(path) else sorted(p for p in path.iterdir() if _is_table(p))
+    elif "*" in str(path) and not path.exists():
+        found = sorted(p for p in map(Path, glob(str(path))) if p.is_file())
+    else:
+        return [path]
+    if not found:
+        fix = "Name files of cases (.jsonl, .jsonl.gz, .json, .csv or .parquet), or a folder of them"
+        raise unusable("suite.no-file", path, "holds no file of cases", fix)
+    return found
+
+
+def _is_table(path: Path) -> bool:
+    return path.is_file() and (path.suffix.lower() in (".parquet", *TEXT_SUFFIXES) or is_packed(path))
+
+
 def read_suite(path: Path, *, limit: int | None = None) -> Suite:
-    """Read a suite from JSONL(.gz), JSON, CSV or Parquet; at most `limit` cases, evenly spaced over the file.
+    """Read a suite from JSONL(.gz), JSON, CSV or Parquet; at most `limit` cases, sampled over families.
 
     A row without `id` gets its place, one without `cluster` its id. Raises InputError for a file that cannot be
     read, of mixed kinds, or without a valid row.
@@ -67,9 +95,8 @@ def read_suite(path: Path, *, limit: int | None = None) -> Suite:
     if not cases:
         raise nothing_taken(rejected, path, area="suite", noun="case", fix=_FIX)
     kind = _one_kind(cases, path)
-    if limit is not None and limit < len(cases):
-        cases = [cases[i * len(cases) // limit] for i in range(limit)]
-    return Suite(name, kind, cases, rejected, input_digest(path), ignored)
+    kept = cases if limit is None else sample(cases, limit)
+    return Suite(name, kind, kept, rejected, input_digest(path), ignored, len(cases) - len(kept))
 
 
 @cache
