@@ -172,8 +172,8 @@ def test_changes_are_told_by_group(command: Command, tiny: str, tmp_path: Path) 
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     assert command("probe", "-m", tiny, "-s", path, "--outcomes", out).code == 0
     asked = ("probe", "-m", tiny, "-s", path, "--baseline", out)
-    assert "g0  change" not in command(*asked).out
-    assert "values  g0  change of preference_accuracy +0.0000 [" in command(*asked, "--by-group").out
+    assert "group g0  change" not in command(*asked).out
+    assert "values  group g0  change of preference_accuracy +0.0000 [" in command(*asked, "--by-group").out
     changed = [r for r in lines(command(*asked, "--by-group", "--json").out) if r["event"] == "change"]
     assert {r.get("group") for r in changed} == {None, "g0", "g1"}
     assert {r["change"]["n"] for r in changed if r.get("group") == "g1" and r["change"]} == {3}
