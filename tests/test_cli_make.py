@@ -185,7 +185,7 @@ def test_train_writes_an_adapter_by_the_kind_of_the_records(
 def test_what_was_trained_is_probed_and_asked_as_another_system(
     command: Command, tiny: str, tmp_path: Path
 ) -> None:
-    assert command("train", data(tmp_path, *[ROWS["sft"]] * 2), "-o", tmp_path / "ad", "-m", tiny).code == 0
+    assert command("train", data(tmp_path, *[ROWS["sft"]] * 40), "-o", tmp_path / "ad", "-m", tiny).code == 0
     (tmp_path / "s.jsonl").write_text('{"kind": "text", "text": "The sea."}\n')
     found = []
     for adapter in ((), ("--adapter", tmp_path / "ad"), ("--adapter", f"{tmp_path / 'ad'}=40")):

@@ -392,7 +392,7 @@ def test_asking_for_an_answer_that_does_not_come_judges_nothing(
 
     server.chat = lambda *_: (200, {"choices": []})
     with pytest.raises(ModelError, match=r"no choices.*model\.no-answer"):
-        command("openai/m", "hello", tokens=5, without=[], json=True)
+        command("openai/m", "hello", tokens=5, without=[], adapter=[], json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["text"], told["label"], told["error"]) == ("", None, "the reply has no choices")
 
