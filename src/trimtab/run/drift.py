@@ -31,8 +31,6 @@ from trimtab.training.anchor import anchor_records
 Arm = Literal["control", "uncontrolled", "mixed", "reinforced"]
 ALL = 100_000  # more than any built-in pool holds
 MECHANISM = "drift"
-# Of the values adapter, which lies at full strength beside that of a generation, and is not trimmed.
-GENTLE = {"rate": 2e-3, "epochs": 1, "beta": 0.1}
 
 
 class DriftConfig(BaseModel):
@@ -159,7 +157,7 @@ def _reinforcement(drift: Drift, stage: Stage) -> dict[str, Any]:
     ).records
     progress = drift.bar("train: values", len(records))
     trained = train_dpo(
-        drift.model, records, stage.folder / "adapter", seed=drift.config.seed, progress=progress, **GENTLE
+        drift.model, records, stage.folder / "adapter", seed=drift.config.seed, progress=progress
     )
     return trained.to_json() | {"folder": "adapter"}
 

@@ -241,7 +241,7 @@ def _train(config: RunConfig, pace: Pace) -> PlannedStage:
     learned = {
         "adversarial": 70 * (2 * s.harmful_records + s.ordinary_records + s.anchors),
         "bias": 3 * PAIR * (s.pair_records + s.trait_records),
-        "values": 2 * 220 * s.authored_preferences,
+        "values": 220 * s.authored_preferences,
     }
     adapters = [] if is_endpoint(config) else [f"adapter {m}" for m in config.mechanisms]
     work = ", ".join([*(["guard"] if guard else []), *adapters]) or "nothing can be trained"
