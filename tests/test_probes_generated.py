@@ -159,7 +159,8 @@ def test_association_gap_by_hand() -> None:
     assert gap.n == 2
     assert "1 roles without a mention" in gap.note
     # Of three fair mentions the share is off by 1/6 three times in four, by 1/2 once; of one always by 1/2.
-    assert (chance.name, chance.value) == ("association_by_chance", pytest.approx((0.25 + 0.5) / 2))
+    assert chance.name == "association_by_chance"
+    assert chance.value == pytest.approx((0.25 + 0.5) / 2)
     assert [o.value for o in outcomes] == [0.5, 0.0, 0.5, None, None]
 
 

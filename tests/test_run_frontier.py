@@ -89,8 +89,7 @@ def test_the_charts_show_the_intervals_and_what_was_chosen() -> None:
 
 
 def test_without_a_held_out_pair_no_strength_is_chosen_and_the_frontier_says_so(tmp_path: Path) -> None:
-    none = ("preference", [])
-    found = points(Adapted(), preference_charter=none)
+    found = points(Adapted(), preference_charter=("preference", []))
     assert [p["preference_accuracy"] for p in found] == [{"level": None, "change": None}] * 3
     assert all(p["nll_per_token"]["level"] for p in found)
     assert [c.svg for c in frontier_charts(found, 0.0)] == ["", ""]
