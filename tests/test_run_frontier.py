@@ -93,7 +93,7 @@ def test_without_a_held_out_pair_no_strength_is_chosen_and_the_frontier_says_so(
     assert [p["preference_accuracy"] for p in found] == [{"level": None, "change": None}] * 3
     assert all(p["nll_per_token"]["level"] for p in found)
     assert [c.svg for c in frontier_charts(found, 0.0)] == ["", ""]
-    suites = {**tune_suites(Sizes(tune_cases=2)), "preference_charter": none}
+    suites = {**tune_suites(Sizes(tune_cases=2)), "preference_charter": ("preference", [])}
     tuning = Tuning(cast(LocalModel, Adapted()), tmp_path, suites, lambda *_: lambda done: None)
     swept = sweep(tuning, ["values"], {"values": (0.5, 1.0)})
     assert [(p["strength"], p["effect"], p["chosen"]) for p in swept] == [
