@@ -14,6 +14,7 @@ import torch
 from trimtab.errors import ConfigError, ModelError
 from trimtab.models import local
 from trimtab.models.local import LocalModel
+from trimtab.models.prefill import padded
 from trimtab.models.protocol import Question, user
 
 TEXTS = ["hi", "a longer question about the weather", "?", "and one more, of another length than the rest"]
@@ -49,8 +50,8 @@ def test_answers_come_in_the_order_asked(model: LocalModel) -> None:
 
 def test_progress_counts_every_row_once(model: LocalModel) -> None:
     seen: list[float] = []
-    model.generate([user(t) for t in TEXTS * 10], max_tokens=1, progress=seen.append)
-    assert sum(seen) == 40
+    model.generate([user(t) for t in TEXTS * 20], max_tokens=1, progress=seen.append)
+    assert sum(seen) == 80
     assert len(seen) > 1
     seen.clear()
     model.loglikelihood([Question(t) for t in TEXTS], progress=seen.append)
@@ -93,13 +94,12 @@ def test_choices_that_differ_in_their_last_token_are_scored_in_one_pass(
     ]
     alone = [model.loglikelihood([q])[0] for q in questions]
     read: list[int] = []
-    padded = model._padded
 
-    def counted(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def counted(rows: list[list[int]], *about: Any) -> tuple[torch.Tensor, torch.Tensor]:
         read.append(len(rows))
-        return padded(rows)
+        return padded(rows, *about)
 
-    monkeypatch.setattr(model, "_padded", counted)
+    monkeypatch.setattr("trimtab.models.local.padded", counted)
     seen: list[float] = []
     together = model.loglikelihood(questions, progress=seen.append)
     assert [s.total for s in together] == pytest.approx([s.total for s in alone], abs=1e-4)

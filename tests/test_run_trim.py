@@ -83,11 +83,13 @@ class Steered:
 
     def __init__(self) -> None:
         self.strengths: list[Mapping[Path, float]] = []
+        self.asked: list[str] = []
 
     def set_adapters(self, strengths: Mapping[Path, float]) -> None:
         self.strengths.append(strengths)
 
     def generate(self, prompts: Sequence[Messages], **_: Any) -> list[Answer]:
+        self.asked += [p[0]["content"] for p in prompts]
         strength = sum(self.strengths[-1].values())
         return [self.answer(p[0]["content"], strength) for p in prompts]
 
@@ -143,11 +145,14 @@ def test_the_sweep_measures_every_strength_and_leaves_the_bare_model(tmp_path: P
 
 def test_refusals_are_counted_behind_the_guard_from_what_the_bare_model_refuses(tmp_path: Path) -> None:
     strengths = {"adversarial": (0.5,)}
-    blocked = tuning(Steered(), tmp_path, {"attack1": True})
+    model = Steered()
+    blocked = tuning(model, tmp_path, {"attack1": True})
     assert found(sweep(blocked, ["adversarial"], strengths)) == [
         (0.0, 0.5, 0.0, False),
         (0.5, 0.0, 0.0, True),
     ]
+    assert "attack 0" in model.asked
+    assert "attack 1" not in model.asked, "what the guard blocks costs nothing"
     costly = tuning(Steered(), tmp_path, {"twin1": True})
     # The guard's own blocks are costs of every strength: none is within the limit, and 0 stays.
     assert found(sweep(costly, ["adversarial"], strengths)) == [(0.0, 1.0, 0.5, True), (0.5, 0.5, 0.5, False)]

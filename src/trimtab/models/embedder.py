@@ -14,6 +14,7 @@ from trimtab.models.cache import file_digest
 from trimtab.models.lora import attach, check_fit, linear_shapes, read_lora
 
 WINDOW, STRIDE = 256, 128
+BATCH = 16  # texts; what is read at once stays within the cache of a processor
 
 
 class Embedder:
@@ -62,7 +63,7 @@ class Embedder:
             return np.zeros((0, self._model.get_embedding_dimension()), dtype=np.float32)
         # Texts repeat (the sentences of a wrapping do), and each is embedded once.
         place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        found = self._model.encode(list(place), batch_size=64, show_progress_bar=False)
+        found = self._model.encode(list(place), batch_size=BATCH, show_progress_bar=False)
         vectors = np.asarray(found, dtype=np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors[[place[t] for t in texts]]

@@ -7,7 +7,7 @@ they are.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,14 +18,23 @@ from jinja2 import TemplateError
 from trimtab.errors import ConfigError, MissingPartError, ModelError, Problem
 from trimtab.models.folder import check_folder, model_digest
 from trimtab.models.lora import attach, check_fit, linear_shapes, read_lora, trained_layers
+from trimtab.models.prefill import (
+    begun,
+    by_length,
+    caches_plainly,
+    padded,
+    prefill,
+    read_alike,
+    shared,
+    tokens_at_once,
+)
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Progress, Question, user
 
 if TYPE_CHECKING:
     import torch
 
 CONTEXT = 2048
-BATCH = 32
-SCORE_TOKENS = 6144
+BATCH = 48
 
 
 # What a tokenizer and a chat template (jinja) raise for a conversation or a text that they do not take.
@@ -156,6 +165,7 @@ class LocalModel:
         _check_pair(folder, self.tokenizer, self.network)
         self.capabilities = Capabilities(loglikelihood=True, trainable=bool(trained_layers(self.network)))
         self.context = min(CONTEXT, int(getattr(self.network.config, "max_position_embeddings", CONTEXT)))
+        self._plain, self._at_once = caches_plainly(self.network), tokens_at_once(self.device)
         self._hooks: list[Any] = []
         self.strengths: dict[str, float] = {}
 
@@ -196,7 +206,7 @@ class LocalModel:
         asked = self._asked(prompts, max_tokens)
         tokens = [a.tokens for a in asked]
         answers: list[Answer | None] = [None] * len(prompts)
-        for number, batch in enumerate(_by_length(tokens, lambda _: 1, BATCH)):
+        for number, batch in enumerate(by_length(tokens, lambda _: 1, BATCH)):
             made = self._generate_batch([tokens[i] for i in batch], max_tokens, temperature, seed + number)
             for i, answer in zip(batch, made, strict=True):
                 answers[i] = asked[i].of(answer)
@@ -207,7 +217,7 @@ class LocalModel:
     def generation_batches(self, prompts: Sequence[Messages], max_tokens: int) -> list[list[int]]:
         """Return the indices of the prompts in each batch that `generate` makes of them, in its order."""
         tokens = [a.tokens for a in self._asked(prompts, max_tokens)]
-        return list(_by_length(tokens, lambda _: 1, BATCH))
+        return list(by_length(tokens, lambda _: 1, BATCH))
 
     def _asked(self, prompts: Sequence[Messages], max_tokens: int) -> list[_Asked]:
         if (room := self.context - max_tokens) < 1:
@@ -230,7 +240,12 @@ class LocalModel:
         import torch
 
         torch.manual_seed(seed)
-        inputs, mask = self._padded(batch)
+        inputs, mask = padded(batch, self.tokenizer.pad_token_id, self.device)
+        read = {}
+        if self._plain:
+            with torch.inference_mode():
+                cache = prefill(self.network, batch, max_tokens, self.tokenizer.pad_token_id)
+            read = {"past_key_values": cache} if cache else {}
         sampling = {"do_sample": True, "temperature": temperature, "top_p": 0.95, "top_k": 0}
         with torch.inference_mode():
             out = self.network.generate(
@@ -238,6 +253,7 @@ class LocalModel:
                 attention_mask=mask,
                 max_new_tokens=max_tokens,
                 pad_token_id=self.tokenizer.pad_token_id,
+                **read,
                 **(sampling if temperature > 0 else {"do_sample": False}),
             )
         return [self._answer(row) for row in out[:, inputs.shape[1] :].tolist()]
@@ -263,7 +279,7 @@ class LocalModel:
         results: list[Likelihood | None] = [None] * len(questions)
         groups = _alike_but_for_the_last(encoded)
         rows = [encoded[g[0]][0] + encoded[g[0]][1] for g in groups]
-        for batch in _by_length(rows, len, SCORE_TOKENS):
+        for batch in by_length(rows, len, self._at_once):
             lengths = [len(encoded[groups[i][0]][1]) for i in batch]
             ends = [[encoded[j][1][-1] for j in groups[i] if encoded[j][1]] for i in batch]
             for i, totals in zip(batch, self._score([rows[i] for i in batch], lengths, ends), strict=True):
@@ -278,7 +294,7 @@ class LocalModel:
         encoded = self._encoded(questions)
         groups = _alike_but_for_the_last(encoded)
         rows = [encoded[g[0]][0] + encoded[g[0]][1] for g in groups]
-        return [[j for i in batch for j in groups[i]] for batch in _by_length(rows, len, SCORE_TOKENS)]
+        return [[j for i in batch for j in groups[i]] for batch in by_length(rows, len, self._at_once)]
 
     def _encoded(self, questions: Sequence[Question]) -> list[tuple[list[int], list[int], bool]]:
         encoded, problems = [], []
@@ -305,16 +321,21 @@ class LocalModel:
         """Return for each row the log-likelihoods of its last `length` tokens, once with each of `ends` as the last."""
         import torch
 
-        inputs, mask = self._padded(rows)
         keep = max(lengths) + 1
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        # What all begin with alike is read once; the last token of each prompt says what may follow it.
+        most = min(len(r) - n for r, n in zip(rows, lengths, strict=True)) - 1
+        k = shared(rows, most) if self._plain else 0
+        inputs, mask = padded([r[k:] for r in rows], self.tokenizer.pad_token_id, self.device, k)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, k:]
         with torch.inference_mode():
+            cache = begun(read_alike(self.network, rows[0][:k]), len(rows)) if k else None
             logits = self.network(
                 input_ids=inputs,
                 attention_mask=mask,
                 position_ids=positions,
+                past_key_values=cache,
                 logits_to_keep=keep,
-                use_cache=False,
+                use_cache=cache is not None,
             ).logits[:, -keep:-1]
             targets = inputs[:, -(keep - 1) :]
             totals = []
@@ -345,15 +366,6 @@ class LocalModel:
         tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return tokens[-limit:] or [self.start_token], len(tokens) > limit
 
-    def _padded(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        import torch
-
-        width = max(len(r) for r in rows)
-        pad = self.tokenizer.pad_token_id
-        inputs = torch.tensor([[pad] * (width - len(r)) + r for r in rows], device=self.device)
-        mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=self.device)
-        return inputs, mask
-
 
 def _alike_but_for_the_last(encoded: Sequence[tuple[list[int], list[int], bool]]) -> list[list[int]]:
     """Group the places of texts that differ in their last token only, after one prompt: they are scored in one pass.
@@ -364,18 +376,3 @@ def _alike_but_for_the_last(encoded: Sequence[tuple[list[int], list[int], bool]]
     for i, (prompt, text, _) in enumerate(encoded):
         groups.setdefault((tuple(prompt), tuple(text[:-1])) if text else i, []).append(i)
     return list(groups.values())
-
-
-def _by_length(
-    rows: Sequence[Sequence[int]], cost: Callable[[Sequence[int]], int], limit: int
-) -> Iterator[list[int]]:
-    """Group indices, longest first, so that the padded size of a group stays within `limit`."""
-    order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i))
-    group: list[int] = []
-    for i in order:
-        if group and (len(group) + 1) * max(1, cost(rows[group[0]])) > limit:
-            yield group
-            group = []
-        group.append(i)
-    if group:
-        yield group

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.models.embedded import GGUF_SHA256, embedded_folder
+from trimtab.models.prefill import by_length, tokens_at_once
 from trimtab.records.record import digest
 
-LAYERS, MOST_TOKENS, BATCH = 18, 256, 32
+LAYERS, MOST_TOKENS = 18, 256
 
 
 class States:
@@ -29,12 +30,14 @@ class States:
 
         The first token's state is the same for every text, and far greater than the others.
         """
-        # By length, so that little is padded; texts repeat, and each is read once.
-        unique = sorted(set(texts), key=lambda t: (len(t), t))
-        network, _ = self._loaded
+        unique = sorted(set(texts))  # texts repeat, and each is read once
+        network, tokenizer = self._loaded
         found = np.zeros((len(unique), network.config.hidden_size), dtype=np.float32)
-        for start in range(0, len(unique), BATCH):
-            found[start : start + BATCH] = self._means(unique[start : start + BATCH])
+        if not unique:
+            return found
+        tokens = tokenizer(unique, truncation=True, max_length=MOST_TOKENS)["input_ids"]
+        for batch in by_length(tokens, len, tokens_at_once(network.device.type)):
+            found[batch] = self._means([tokens[i] for i in batch])
         place = {text: i for i, text in enumerate(unique)}
         return found[[place[t] for t in texts]]
 
@@ -53,16 +56,15 @@ class States:
         network.norm = Identity()  # it is made for the last layer
         return network.to(device).eval(), tokenizer
 
-    def _means(self, texts: list[str]) -> NDArray[np.float32]:
+    def _means(self, rows: list[list[int]]) -> NDArray[np.float32]:
         import torch
 
         network, tokenizer = self._loaded
-        batch = tokenizer(
-            texts, padding=True, truncation=True, max_length=MOST_TOKENS,
-            padding_side="right", return_tensors="pt",
-        ).to(network.device)  # fmt: skip
+        batch = tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt").to(
+            network.device
+        )
         with torch.no_grad():
-            states = network(**batch).last_hidden_state.float()
+            states = network(**batch, use_cache=False).last_hidden_state.float()
         mask = batch["attention_mask"].clone()
         mask[:, 0] = 0
         means = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)

@@ -6,10 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from trimtab.models.batched import Batched
+from trimtab.models.guard import Guard
 from trimtab.models.local import LocalModel
-from trimtab.models.system import adapter_folder
+from trimtab.models.protocol import Messages, Model
+from trimtab.models.system import System, adapter_folder
 from trimtab.probes.outcome import Outcome, with_value
 from trimtab.probes.preference import margin
 from trimtab.probes.registry import probe_for
@@ -134,7 +137,10 @@ def _try(tuning: Tuning, mechanism: str, strength: float, beside: Mapping[str, f
     blocked = tuning.blocked if aim.in_system and beside is not None else {}
 
     def figure(suite: str) -> float:
-        return _figure(suite, guarded(_outcomes(tuning, suite, together.named(strengths)), blocked, "tune"))
+        setting = together.named(strengths)
+        # What it is for is asked by nobody else at this setting, so what the guard blocks of it need not be asked.
+        passed_on = blocked if suite == aim.suite else {}
+        return _figure(suite, guarded(_outcomes(tuning, suite, setting, passed_on), blocked, "tune"))
 
     effect = math.nan if beside is None else figure(aim.suite)
     return Measured(strength, effect, tuple(figure(c.suite) for c in aim.costs))
@@ -173,9 +179,21 @@ def choose(points: Sequence[Measured], most: Sequence[float]) -> float:
     return min(better, key=lambda p: (p.effect, p.strength)).strength if better else bare.strength
 
 
-def _outcomes(tuning: Tuning, suite: str, setting: str) -> list[Outcome]:
+@dataclass(frozen=True)
+class _Decided:
+    """A guard that has decided already on the cases which it will be asked."""
+
+    decisions: Sequence[bool]
+
+    def blocks(self, _: Sequence[Messages]) -> list[bool]:
+        return list(self.decisions)
+
+
+def _outcomes(tuning: Tuning, suite: str, setting: str, blocked: Mapping[str, bool]) -> list[Outcome]:
     kind, cases = tuning.suites[suite]
-    asked = Batched(tuning.model, tuning.folder and tuning.folder / setting / suite)
+    asked: Model = Batched(tuning.model, tuning.folder and tuning.folder / setting / suite)
+    if blocked:
+        asked = System(asked, cast("Guard", _Decided([blocked.get(c.id, False) for c in cases])))
     progress = tuning.bar(f"trim: {setting}: {suite}", len(cases))
     return probe_for(kind).measure(asked, cases, system="tune", progress=progress)
 

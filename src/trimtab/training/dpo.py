@@ -14,6 +14,7 @@ from trimtab.training.adapter import Trained, arguments, fit, lora_config
 from trimtab.training.rows import fitted
 
 EPOCHS, BATCH, RATE, BETA = 1, 8, 2e-3, 0.1
+REFERENCE = 4  # pairs of which the bare model reads the replies at once
 
 
 def train_dpo(
@@ -34,7 +35,9 @@ def train_dpo(
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
         return DPOTrainer(
             model=model.network,
-            args=DPOConfig(**args, beta=beta, precompute_ref_log_probs=True),
+            args=DPOConfig(
+                **args, beta=beta, precompute_ref_log_probs=True, precompute_ref_batch_size=REFERENCE
+            ),
             train_dataset=Dataset.from_list(rows),
             processing_class=model.tokenizer,
             peft_config=lora_config(model),
