@@ -1,5 +1,6 @@
 """Tests that what is read in small batches, and once for what all begin with, is what is read at once."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+)
 
 from trimtab.models import prefill
 from trimtab.models.local import LocalModel
@@ -24,6 +33,15 @@ def network(**about: Any) -> Any:
         "num_attention_heads": 4, "num_key_value_heads": 2, "eos_token_id": 49, "pad_token_id": 0,
     }  # fmt: skip
     return LlamaForCausalLM(LlamaConfig(**size, **about)).eval()
+
+
+def older() -> Any:
+    """A network with learned positions."""
+    torch.manual_seed(0)
+    config = GPT2Config(
+        n_layer=2, n_head=2, n_embd=16, vocab_size=50, n_positions=64, eos_token_id=49, pad_token_id=0
+    )
+    return GPT2LMHeadModel(config).eval()
 
 
 def written(net: Any, rows: list[list[int]], cache: Any) -> list[list[int]]:
@@ -46,11 +64,12 @@ ROWS = {
 
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 @pytest.mark.parametrize("tokens", [1, 8, 1024])
+@pytest.mark.parametrize("make", [network, older])
 def test_answers_do_not_depend_on_how_the_prompts_are_read(
-    rows: list[list[int]], tokens: int, monkeypatch: pytest.MonkeyPatch
+    rows: list[list[int]], tokens: int, make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(prefill.TOKENS, "cpu", tokens)
-    net = network()
+    net = make()
     with torch.inference_mode():
         cache = prefill.prefill(net, rows, 6, 0)
         assert (cache is None) == (max(map(len, rows)) == 1)
@@ -72,8 +91,9 @@ def test_a_network_that_forgets_or_takes_no_positions_is_left_to_transformers() 
     sliding = network()
     sliding.config = MistralConfig(sliding_window=4, num_hidden_layers=2)
     assert not caches_plainly(sliding)
-    small = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=1, n_embd=8, vocab_size=20, n_positions=16))
-    assert caches_plainly(small)
+    assert caches_plainly(older())
+    mamba = MambaForCausalLM(MambaConfig(num_hidden_layers=1, hidden_size=16, vocab_size=20))
+    assert not caches_plainly(mamba)
 
 
 @given(

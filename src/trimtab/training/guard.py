@@ -31,6 +31,7 @@ FALSE_POSITIVES, TWIN_POSITIVES = 0.03, 0.08
 """Of ordinary prompts, and of benign twins in an attack's wrapping, some of which the model refuses by itself."""
 HIDDEN, NETWORKS = 32, 5
 SHORT = 60  # words
+MOST_LONG = 150  # of each side, for the second look: with all it takes twice as long and catches no more
 MOST_WINDOWS, MOST_PIECES = 600, 800  # of benign prompts other than twins; there are thousands
 LENGTH_BINS = (20, 60, 120)  # words
 
@@ -81,7 +82,7 @@ def fit_guard(data: GuardData, embedder: Embedder, *, seed: int) -> Guard:
     first = _fit(
         embedder.embed(harmful), embedder.embed(harmless), decay=0.1, rate=3e-3, epochs=60, seed=seed
     )
-    vectors = [states.read(harmful), states.read(harmless)]
+    vectors = [states.read(_few_long(texts, seed)) for texts in (harmful, harmless)]
     # Their dimensions differ a hundredfold in size, those of embeddings do not.
     scaler = StandardScaler().fit(np.concatenate(vectors))
     scaled = [scaler.transform(v) for v in vectors]
@@ -114,6 +115,13 @@ def _views(data: GuardData, embedder: Embedder, seed: int) -> tuple[list[str], l
     draw.shuffle(parts)
     harmless = [*data.twins, *windows[:MOST_WINDOWS], *parts[:MOST_PIECES]]
     return [*data.requests, *data.wrapped], harmless
+
+
+def _few_long(texts: Sequence[str], seed: int) -> list[str]:
+    """Return the texts of at most SHORT words, and some of the longer ones."""
+    short, long = ([t for t in texts if (len(t.split()) > SHORT) == longer] for longer in (False, True))
+    random.Random(seed).shuffle(long)
+    return [*short, *long[:MOST_LONG]]
 
 
 def guard_steps(data: GuardData) -> int:
