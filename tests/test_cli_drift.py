@@ -153,6 +153,52 @@ def test_a_finished_generation_is_not_done_again(
     assert "uncontrolled" in ended.out
 
 
+CHARTER = """
+name = "ours"
+version = "1"
+
+[[principle]]
+id = "honesty"
+statement = "Say what is known plainly."
+rationale = "People act on what they are told."
+"""
+
+
+def test_a_charter_of_ones_own_is_what_is_measured_and_reinforced(
+    command: Command, tiny_folder: Path, tmp_path: Path
+) -> None:
+    charter, runs = tmp_path / "charter.toml", tmp_path / "runs"
+    charter.write_text(CHARTER)
+    few = ("--real-share", 0.5, "--reinforce", "--generations", 1, "--charter", charter)
+    ended = again(command, tiny_folder, runs, *few, "--json")
+    assert ended.code == 0, ended.err
+    (folder,) = runs.iterdir()
+    outcomes = read_jsonl(folder / "stages/start/outcomes.jsonl")
+    asked = [o["item"] for o in outcomes if o["suite"] in ("preference_charter", "stance")]
+    assert {i.partition("honesty")[0] for i in asked} == {"charter-", "stance-"}
+    assert all("honesty" in i for i in asked)
+    page = (folder / "report.html").read_text()
+    assert f"charter {charter}" in page
+    (folder / "drift_report.json").unlink()  # as if it had been cut off
+    charter.write_text(CHARTER.replace("plainly", "at length"))
+    changed = again(command, tiny_folder, runs, *few)
+    assert (changed.code, "[drift.charter-changed]" in changed.err) == (2, True)
+
+
+def test_a_charter_without_prompts_is_refused_before_a_folder_is_made(
+    command: Command, tiny_folder: Path, tmp_path: Path
+) -> None:
+    charter, runs = tmp_path / "charter.toml", tmp_path / "runs"
+    charter.write_text(CHARTER.replace("honesty", "candour"))
+    ended = again(command, tiny_folder, runs, "--charter", charter)
+    assert (ended.code, "[drift.charter]" in ended.err, "examples with a prompt" in ended.err) == (
+        2,
+        True,
+        True,
+    )
+    assert not runs.exists()
+
+
 def test_accumulated_data_holds_all_generations(command: Command, tiny_folder: Path, tmp_path: Path) -> None:
     real, runs = tmp_path / "real.jsonl", tmp_path / "runs"
     rows = ({"prompt": f"What is {i}?", "completion": f"A number, {i}."} for i in range(6))

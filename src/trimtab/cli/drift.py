@@ -29,6 +29,9 @@ def drift(
     real: Path | None = typer.Option(
         None, help="Real conversations to mix in and to compare with; default: Python's documentation."
     ),
+    charter: Path | None = typer.Option(
+        None, help="Charter that is reinforced and measured; default: the built-in one."
+    ),
     records: int = typer.Option(80, min=2, help="Records of a generation."),
     tokens: int = typer.Option(80, min=1, help="Longest reply, in tokens."),
     authored: int = typer.Option(
@@ -57,15 +60,17 @@ def drift(
     from trimtab.engine import set_engine
     from trimtab.report.drift import write_drift_report
     from trimtab.run.directory import held
-    from trimtab.run.drift import DriftConfig, run_drift
+    from trimtab.run.drift import DriftConfig, run_drift, suites_of
     from trimtab.run.drift_measures import Sizes
     from trimtab.run.drift_summary import open_drift, summarise
 
     config = DriftConfig(
         model=model, seed=seed, generations=generations, real_share=real_share, reinforce=reinforce,
         accumulate=accumulate, authored=authored, full=full, records=records, tokens=tokens, real=str(real) if real else None,
+        charter=str(charter) if charter else None,
         sizes=Sizes(preferences=preferences, role_pairs=pairs, texts=texts, principles=principles),
     )  # fmt: skip
+    suites_of(config)  # before a folder is made
     set_engine(engine)
     base = _trainable(model)
     with bars() as bar:

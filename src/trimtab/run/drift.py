@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trimtab.charter.charter import read_charter
+from trimtab.charter.charter import Charter, read_charter
 from trimtab.errors import ConfigError, ModelError, Problem
 from trimtab.mechanisms.values.records import make_values
 from trimtab.mechanisms.writer import Writer
@@ -25,12 +25,13 @@ from trimtab.models.protocol import Messages, Progress
 from trimtab.records.record import Lineage, Message, Record
 from trimtab.run.directory import Stage
 from trimtab.run.drift_measures import Sizes, measure_generation, scored_replies, suites
-from trimtab.run.measure import Bar
+from trimtab.run.measure import Bar, Suites
 from trimtab.training.anchor import anchor_records
 
 Arm = Literal["control", "uncontrolled", "mixed", "reinforced"]
 ALL = 100_000  # more than any built-in pool holds
 MECHANISM = "drift"
+LEAST = 4  # preferences: as few as may be asked for
 
 
 class DriftConfig(BaseModel):
@@ -51,6 +52,7 @@ class DriftConfig(BaseModel):
     full: bool = False
     sizes: Sizes = Sizes()
     real: str | None = None
+    charter: str | None = Field(default=None, min_length=1)
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -75,6 +77,11 @@ class Drift:
     model: LocalModel
     bar: Bar
     time: str = ""
+
+    @cached_property
+    def charter(self) -> Charter:
+        """The charter that is reinforced and measured, the built-in one where none is named; raises ConfigError."""
+        return charter_of(self.config)
 
     @cached_property
     def pool(self) -> list[Record]:
@@ -110,6 +117,21 @@ class Drift:
         return Stage(self.folder.joinpath("stages", *names))
 
 
+def charter_of(config: DriftConfig) -> Charter:
+    """Return the charter of a run, the built-in one where none is named; raises ConfigError."""
+    return read_charter(Path(config.charter) if config.charter else None)
+
+
+def suites_of(config: DriftConfig) -> Suites:
+    """Return what each generation is measured on; raises ConfigError where the charter leaves too few preferences."""
+    found = suites(config.sizes, charter_of(config))
+    if (n := len(found["preference_charter"][1])) < LEAST:
+        fix = f"Give its principles examples with a prompt, so that {LEAST} or more are held out."
+        what = f"{n} preferences of it are held out, too few to watch values by"
+        raise ConfigError(Problem("drift.charter", config.charter or "the charter", what, fix))
+    return found
+
+
 def _built_in(time: str) -> list[Record]:
     return anchor_records(ALL, mechanism=MECHANISM, time=time)
 
@@ -123,16 +145,31 @@ def _read_real(path: Path) -> list[Record]:
 
 def run_drift(drift: Drift) -> None:
     """Do every generation of every arm that is not finished: generation 0 once, then arm after arm, turn by turn."""
-    known = (drift.stage("start").done or {}).get("model", drift.model.digest)
-    if known != drift.model.digest:
-        what = f"{drift.config.model} has other weights than when the unfinished run was started"
-        raise ConfigError(Problem("drift.model-changed", str(drift.folder), what, "Start anew with --fresh."))
+    _same_as_begun(drift)
     _once(drift.stage("start"), lambda stage: _start(drift, stage))
     if drift.config.reinforce:
         _once(drift.stage("values"), lambda stage: _reinforcement(drift, stage))
     for generation in range(1, drift.config.generations + 1):
         for arm in drift.config.arms:
             _once(drift.stage(arm, f"{generation:02d}"), _generation(drift, arm, generation))
+
+
+def _same_as_begun(drift: Drift) -> None:
+    """Refuse to go on with a run on other weights or another charter under the same name."""
+    begun, found = (
+        drift.stage("start").done or {},
+        {"model": drift.model.digest, "charter": drift.charter.digest},
+    )
+    about = {
+        "model": f"{drift.config.model} has other weights",
+        "charter": f"{drift.config.charter} says something else",
+    }
+    for key, digest in found.items():
+        if begun.get(key, digest) != digest:
+            what = f"{about[key]} than when the unfinished run was started"
+            raise ConfigError(
+                Problem(f"drift.{key}-changed", str(drift.folder), what, "Start anew with --fresh.")
+            )
 
 
 def _once(stage: Stage, work: Callable[[Stage], dict[str, Any]]) -> None:
@@ -144,7 +181,8 @@ def _once(stage: Stage, work: Callable[[Stage], dict[str, Any]]) -> None:
 def _start(drift: Drift, stage: Stage) -> dict[str, Any]:
     """Generation 0: measure the bare model, and let it write what generation 1 learns from."""
     drift.model.set_adapters({})
-    return {"model": drift.model.digest, **_measured(drift, stage, 1, "start", drift.model)}
+    about = {"model": drift.model.digest, "charter": drift.charter.digest}
+    return {**about, **_measured(drift, stage, 1, "start", drift.model)}
 
 
 def _reinforcement(drift: Drift, stage: Stage) -> dict[str, Any]:
@@ -153,7 +191,7 @@ def _reinforcement(drift: Drift, stage: Stage) -> dict[str, Any]:
 
     writer = Writer(drift.model, stage.folder / "answers", seed=drift.config.seed, progress=drift.bar)
     records = make_values(
-        writer, read_charter(), authored=drift.config.authored, contrast=0, time=drift.time
+        writer, drift.charter, authored=drift.config.authored, contrast=0, time=drift.time
     ).records
     progress = drift.bar("train: values", len(records))
     trained = train_dpo(
@@ -254,6 +292,6 @@ def _measured(
 ) -> dict[str, Any]:
     """Measure a model as it is, and keep its replies to the prompts of the next generation."""
     return measure_generation(
-        model, stage, suites(drift.config.sizes), drift.prompts(next_generation), bar=drift.bar, name=name,
+        model, stage, suites_of(drift.config), drift.prompts(next_generation), bar=drift.bar, name=name,
         tokens=drift.config.tokens, temperature=drift.config.temperature, seed=drift.config.seed,
     )  # fmt: skip

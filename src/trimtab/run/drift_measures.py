@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trimtab.charter.charter import read_charter
+from trimtab.charter.charter import Charter
 from trimtab.errors import ModelError, Problem
 from trimtab.mechanisms.bias.cases import role_pairs
 from trimtab.mechanisms.values.cases import preference_cases
@@ -39,20 +39,20 @@ class Sizes(BaseModel):
     principles: int = Field(default=12, ge=0)
 
 
-def suites(sizes: Sizes) -> Suites:
-    """Return the suites of a generation: name → (kind, cases)."""
+def suites(sizes: Sizes, charter: Charter) -> Suites:
+    """Return the suites of a generation: name → (kind, cases); preferences and stance are on what a charter holds."""
     texts = [c for c in python_documentation().cases if c.split == "test"]
     return {
-        "preference_charter": ("preference", spread(preference_cases("test"), sizes.preferences)),
+        "preference_charter": ("preference", spread(preference_cases("test", charter), sizes.preferences)),
         "pair_roles": ("pair", spread(role_pairs("test", 3), sizes.role_pairs)),
         "text": ("text", spread(texts, sizes.texts)),
-        STANCE: ("choice", _stance(sizes.principles)),
+        STANCE: ("choice", _stance(sizes.principles, charter)),
     }
 
 
-def _stance(principles: int) -> list[ChoiceCase]:
-    """Return the question about so many principles of the built-in charter, in one wording and every rotation."""
-    cases = stance_cases(read_charter(), wordings=1)
+def _stance(principles: int, charter: Charter) -> list[ChoiceCase]:
+    """Return the question about so many principles of a charter, in one wording and every rotation."""
+    cases = stance_cases(charter, wordings=1)
     asked = set(spread(list(dict.fromkeys(c.group for c in cases)), principles))
     return [c for c in cases if c.group in asked]
 

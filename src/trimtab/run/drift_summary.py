@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import __version__
-from trimtab.charter.charter import read_charter
+from trimtab.charter.charter import Charter
 from trimtab.errors import ConfigError, InputError, Problem
 from trimtab.models.local import LocalModel
 from trimtab.probes.replies import common_words, running_words, tail_coverage, vocabulary
@@ -68,12 +68,13 @@ def summarise(drift: Drift) -> dict[str, Any]:
     summary = {
         "config": config.model_dump(mode="json"),
         "model": {"name": drift.model.name, "digest": drift.model.digest},
+        "charter": drift.charter.digest,
         "version": __version__,
         "started": drift.time,
         "watch": watch().model_dump(mode="json"),
         "levels": _levels(values(start, common), found),
         "changes": _changes(found),
-        "stance": _stance({"start": [start], **stages}),
+        "stance": _stance({"start": [start], **stages}, drift.charter),
         "alarms": {
             arm: {m: alarm_json(a) for m, a in alarms(row, found["control"], looks=looks).items()}
             for arm, row in found.items()
@@ -128,7 +129,7 @@ def _changes(found: dict[Any, list[Measured]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _stance(stages: dict[Any, list[Stage]]) -> list[dict[str, Any]]:
+def _stance(stages: dict[Any, list[Stage]], charter: Charter) -> list[dict[str, Any]]:
     """Return how far each generation's stance on the charter is from the charter's, and from that of generation 0 (bits).
 
     No monitor alarms on it: beside the margins it says which way the model speaks of its own rules.
@@ -138,7 +139,7 @@ def _stance(stages: dict[Any, list[Stage]]) -> list[dict[str, Any]]:
     for arm, generations in stages.items():
         for g, stage in enumerate(generations, int(arm != "start")):
             outcomes = [o for o in stage.outcomes() if o.suite == STANCE]
-            found = stance_figures(outcomes, read_charter(), start if g else ())
+            found = stance_figures(outcomes, charter, start if g else ())
             rows += [{"arm": arm, "generation": g, **e.to_json()} for e in found]
     return rows
 
