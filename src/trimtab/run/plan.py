@@ -32,11 +32,10 @@ class Pace:
 
 # Measured, but for the training in float32, which is reckoned from the scoring.
 BF16 = Pace("bfloat16", 2, 260, 1500, 500)
-FLOAT32 = Pace("float32", 4, 100, 390, 130)  # it wrote 65 to 145
+FLOAT32 = Pace("float32", 4, 75, 500, 130)  # prompts of a hundred tokens are read within what it writes
 # What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted from
-# the tokens and the sizes of its two readers (training is three passes) for 2,400, scaled by the characters of those that came
-# since. At 3,320 prompts that is 25 minutes in float32; 31 were measured, beside other work.
-GUARD = 180
+# what 3,320 prompts took in float32, 16.6 minutes.
+GUARD = 150
 EMBEDDED = 134_515_008  # weights
 # Of torch and the embedder; of weights, activations and an adapter; of a batch that is learned from, for each byte of a number
 # (the logits of its tokens, mostly): the embedded model's run came to 5.9 GB in float32, and to 2.7 before it trained.
