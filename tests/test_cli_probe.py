@@ -382,7 +382,7 @@ def test_a_probe_that_was_cut_off_keeps_what_it_has_a_file_for(
         return answer(self, prompts, **settings)
 
     monkeypatch.setattr(LocalModel, "generate", cut)
-    rows = [{"kind": "benign", "prompt": f"Why is {i} even?"} for i in range(40)]
+    rows = [{"kind": "benign", "prompt": f"Why is {i} even?"} for i in range(60)]
     (tmp_path / "s.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     probe = ("probe", "-m", f"dir/{tiny_folder}", "-s", tmp_path / "s.jsonl")
     ended = command(*probe)
@@ -395,6 +395,6 @@ def test_a_probe_that_was_cut_off_keeps_what_it_has_a_file_for(
     assert (ended.code, "the same command goes on there" in ended.err) == (130, True)
     stop[0] = False
     assert command(*probe, "--outcomes", tmp_path / "o.jsonl").code == 0
-    assert sum(asked) == 40, "the first batch is not asked again"
+    assert sum(asked) == 60, "the first batch is not asked again"
     assert {p.name for p in tmp_path.iterdir()} == {"s.jsonl", "o.jsonl"}
-    assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 40
+    assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 60
