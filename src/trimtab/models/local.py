@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import torch
 
 CONTEXT = 2048
-BATCH = 48
+BATCH = 48  # answers that are written at once: more read the weights less often, and pad more
 
 
 # What a tokenizer and a chat template (jinja) raise for a conversation or a text that they do not take.
@@ -241,19 +241,17 @@ class LocalModel:
 
         torch.manual_seed(seed)
         inputs, mask = padded(batch, self.tokenizer.pad_token_id, self.device)
-        read = {}
-        if self._plain:
-            with torch.inference_mode():
-                cache = prefill(self.network, batch, max_tokens, self.tokenizer.pad_token_id)
-            read = {"past_key_values": cache} if cache else {}
         sampling = {"do_sample": True, "temperature": temperature, "top_p": 0.95, "top_k": 0}
         with torch.inference_mode():
+            cache = (
+                prefill(self.network, batch, max_tokens, self.tokenizer.pad_token_id) if self._plain else None
+            )
             out = self.network.generate(
                 input_ids=inputs,
                 attention_mask=mask,
                 max_new_tokens=max_tokens,
                 pad_token_id=self.tokenizer.pad_token_id,
-                **read,
+                **({"past_key_values": cache} if cache else {}),
                 **(sampling if temperature > 0 else {"do_sample": False}),
             )
         return [self._answer(row) for row in out[:, inputs.shape[1] :].tolist()]

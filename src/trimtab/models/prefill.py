@@ -1,7 +1,7 @@
 """Reads prompts into a key-value cache: what all of them begin with once, the rest in small batches.
 
 A chat template begins every prompt alike, and sums over a thousand tokens stay within a processor's cache, where
-those over ten thousand do not. The answers are those of reading everything at once.
+those over ten thousand do not. But for rounding, the answers are those of reading everything at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Rows = Sequence[Sequence[int]]
 Filled = list[tuple["torch.Tensor", "torch.Tensor"]]  # of each layer: keys and values
 TOKENS = {"cpu": 1024}  # that are read at once
-MANY = 16384  # the same where nothing is known of a device, such as a GPU
+MANY = 6144  # the same on any other device, such as a GPU
 LEAST_SHARED = 8  # tokens for which a reading of their own pays
 
 
@@ -86,27 +86,15 @@ def prefill(network: Any, rows: Rows, room: int, pad: int) -> Any:
     rows = [row[k:-1] for row in rows]
     width = k + max(map(len, rows))
     whole: Filled = []
-    for start, end in _small(rows, tokens_at_once(network.device.type)):
-        part = rows[start:end]
+    for batch in by_length(rows, len, tokens_at_once(network.device.type)):
+        part = [rows[i] for i in batch]
         found = _read(network, part, alike, k, pad) if any(part) else alike
         whole = whole or [_empty(tensors, len(rows), width + room) for tensors in found]
-        for place, row in enumerate(part):
-            _put(whole, alike, start + place, slice(width - len(row) - k, width - len(row)), 0)
+        for place, (i, row) in enumerate(zip(batch, part, strict=True)):
+            _put(whole, alike, i, slice(width - len(row) - k, width - len(row)), 0)
             if row:
-                _put(whole, found, start + place, slice(width - len(row), width), place)
+                _put(whole, found, i, slice(width - len(row), width), place)
     return _cache(whole, width) if width else None
-
-
-def _small(rows: Rows, tokens: int) -> Iterator[tuple[int, int]]:
-    """Yield the ends of groups whose padded size stays within `tokens`."""
-    start = 0
-    while start < len(rows):
-        end, widest = start, 0
-        while end < len(rows) and (widest := max(widest, len(rows[end]))) * (end + 1 - start) <= tokens:
-            end += 1
-        end = max(end, start + 1)
-        yield start, end
-        start = end
 
 
 def _read(network: Any, part: Rows, alike: Filled, k: int, pad: int) -> Filled:

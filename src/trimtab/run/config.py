@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -131,7 +131,15 @@ class RunConfig(_Table):
         return digest(self.model_dump(mode="json"))
 
 
-def charter_of(config: RunConfig) -> Charter:
+class NamesCharter(Protocol):
+    """A configuration that may name a charter's file."""
+
+    @property
+    def charter(self) -> str | None:
+        """The file; the built-in charter where there is none."""
+
+
+def charter_of(config: NamesCharter) -> Charter:
     """Return the charter of a run, the built-in one where none is named; raises ConfigError."""
     return read_charter(Path(config.charter) if config.charter else None)
 

@@ -16,13 +16,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trimtab.charter.charter import Charter, read_charter
+from trimtab.charter.charter import Charter
 from trimtab.errors import ConfigError, ModelError, Problem
 from trimtab.mechanisms.values.records import make_values
 from trimtab.mechanisms.writer import Writer
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Messages, Progress
 from trimtab.records.record import Lineage, Message, Record
+from trimtab.run.config import charter_of
 from trimtab.run.directory import Stage
 from trimtab.run.drift_measures import Sizes, measure_generation, scored_replies, suites
 from trimtab.run.measure import Bar, Suites
@@ -84,6 +85,11 @@ class Drift:
         return charter_of(self.config)
 
     @cached_property
+    def suites(self) -> Suites:
+        """What each generation is measured on; see `suites_of`."""
+        return suites_of(self.config)
+
+    @cached_property
     def pool(self) -> list[Record]:
         """The real records, in an order drawn by the seed."""
         rows = _read_real(Path(self.config.real)) if self.config.real else _built_in(self.time)
@@ -115,11 +121,6 @@ class Drift:
     def stage(self, *names: str) -> Stage:
         """Return a part of the run that is done once."""
         return Stage(self.folder.joinpath("stages", *names))
-
-
-def charter_of(config: DriftConfig) -> Charter:
-    """Return the charter of a run, the built-in one where none is named; raises ConfigError."""
-    return read_charter(Path(config.charter) if config.charter else None)
 
 
 def suites_of(config: DriftConfig) -> Suites:
@@ -292,6 +293,6 @@ def _measured(
 ) -> dict[str, Any]:
     """Measure a model as it is, and keep its replies to the prompts of the next generation."""
     return measure_generation(
-        model, stage, suites_of(drift.config), drift.prompts(next_generation), bar=drift.bar, name=name,
+        model, stage, drift.suites, drift.prompts(next_generation), bar=drift.bar, name=name,
         tokens=drift.config.tokens, temperature=drift.config.temperature, seed=drift.config.seed,
     )  # fmt: skip
