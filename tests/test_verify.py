@@ -6,11 +6,13 @@ import base64
 import json
 import os
 import random
+import runpy
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,6 +34,7 @@ from trimtab.governance.release import release
 from trimtab.governance.review import Opinion, review
 from trimtab.governance.roles import Role
 from trimtab.governance.standalone import verify as script
+from trimtab.governance.verify import claims
 from trimtab.governance.verify.log import check_log, read_log
 from trimtab.governance.verify.report import Report
 from trimtab.governance.verify.verify import Outside, read_known, verify
@@ -42,7 +45,9 @@ from trimtab.run.directory import RunDirectory
 if TYPE_CHECKING:
     from tests.conftest import Command, FinishedRun
 
-ALL = bool(os.environ.get("TRIMTAB_VERIFY_ALL"))  # make verify-all: every bit, every log
+# make verify-all: every log, and every bit; with a number every so many bits.
+EVERY = int(os.environ.get("TRIMTAB_VERIFY_ALL", "0"))
+ALL = bool(EVERY)
 YES = Opinion("approve", "I read forty answers.", {"Did you read answers?": "Forty."})
 LATER = "2036-01-01T00:00:00Z"
 GATES = ("attack_success", "refusal_twins", "refusal_ordinary", "broken", "pair_gap", "gap_reversal", "preference_accuracy", "preference_matched", "nll_per_token")  # fmt: skip
@@ -229,6 +234,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a demo that says it is none": (lambda b: relist(b, demo=True), "release.demo"),
     "another form of the manifest": (edited("bundle.json", b'","', b'", "'), "bundle.manifest"),
     "a path out of the bundle": (edited("bundle.json", b'"VERIFY.md"', b'"../V.md"'), "bundle.manifest"),
+    "a path into the ledger": (edited("bundle.json", b'"VERIFY.md"', b'"ledger/V.md"'), "bundle.manifest"),
     "the ledger as a listed file": (edited("bundle.json", b'"VERIFY.md"', b'"ledger/x"'), "bundle.manifest"),
     "no commitment to cases": (unlisted("evidence/test-split.jsonl"), "release.missing"),
     "an empty ledger": (emptied, "ledger.opening"),
@@ -557,6 +563,10 @@ def test_answers_that_are_errors_leave_it_undecided(finished_run: FinishedRun, t
     report = release(run, tmp_path / "bundle", WAIVERS)
     assert [f.code for f in report.undecided] == ["outcomes.uncounted"]
     assert report.exit_code == 3
+    with patch.object(claims, "MOST_UNCOUNTED", 1.0):  # of a suite this small one case is more than the limit
+        few = verify(tmp_path / "bundle")
+    assert not few.undecided
+    assert any("of attack have no answer and are in no figure" in note for note in few.notes)
 
 
 def test_any_text_in_an_answer_can_be_released(finished_run: FinishedRun, tmp_path: Path) -> None:
@@ -757,11 +767,13 @@ def evidence_bits(bundle: Path) -> Iterator[tuple[Path, int]]:
         p for d in ("ledger", "evidence", "records") for p in sorted((bundle / d).rglob("*"))
     ]
     bits = [(p, i) for p in paths if p.is_file() for i in range(8 * p.stat().st_size)]
-    return iter(bits if ALL else random.Random(1).sample(bits, 60))
+    return iter(bits[::EVERY] if ALL else random.Random(1).sample(bits, 60))
 
 
-def test_every_bit_counts(bundle: Path, made: Made) -> None:
+def test_every_bit_counts(bundle: Path, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     trust = read_trust(made.trust)
+    # A signature that was checked once is not checked again: without this, most of the time would be curve arithmetic.
+    monkeypatch.setattr(script, "verifies", lru_cache(maxsize=4096)(script.verifies))
     for path, bit in evidence_bits(bundle):
         data = path.read_bytes()
         changed = bytearray(data)
@@ -914,6 +926,13 @@ def test_the_script_in_the_bundle_runs_alone(made: Made, bundle: Path) -> None:
     assert ended.returncode == 1
     assert "[bundle.missing]" in ended.stdout
     assert "holds" not in ended.stdout
+
+
+def test_the_script_ends_with_its_code(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["verify.py", str(made.bundle)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script.__file__), run_name="__main__")
+    assert ended.value.code == 3
 
 
 @pytest.mark.parametrize(
