@@ -15,7 +15,17 @@ from trimtab.governance.ledger.note import PublicKey
 from trimtab.governance.policy import DEFAULT_GATES
 from trimtab.mechanisms.values.cases import held_out
 from trimtab.run import evidence
-from trimtab.run.config import FILE, QUICK, Endpoint, RunConfig, Sizes, Strengths, charter_of, read_config
+from trimtab.run.config import (
+    FILE,
+    QUICK,
+    QUICK_STRENGTHS,
+    Endpoint,
+    RunConfig,
+    Sizes,
+    Strengths,
+    charter_of,
+    read_config,
+)
 from trimtab.run.directory import RunDirectory, open_run
 from trimtab.run.measure import test_suites as built_in_suites
 from trimtab.run.measure import tune_suites
@@ -74,6 +84,7 @@ def test_no_file_gives_the_defaults_and_the_command_line_is_on_top(tmp_path: Pat
 def test_quick_is_marked(tmp_path: Path) -> None:
     config = read_config(written(tmp_path, "[sizes]\nattacks = 5"), quick=True)
     assert config.sizes == QUICK
+    assert config.strengths == QUICK_STRENGTHS
     assert not config.evidential
 
 

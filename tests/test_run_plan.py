@@ -10,7 +10,7 @@ import pytest
 from trimtab.models.cache import cache_folder
 from trimtab.models.embedded import GGUF_SHA256
 from trimtab.models.folder import weights_in
-from trimtab.run.config import QUICK, Endpoint, RunConfig, Sizes
+from trimtab.run.config import QUICK, QUICK_STRENGTHS, Endpoint, RunConfig, Sizes
 from trimtab.run.directory import STAGES
 from trimtab.run.plan import (
     BATCH_GB,
@@ -41,7 +41,8 @@ def test_the_default_run_fits_into_twelve_minutes() -> None:
 
 
 def test_the_quick_run_fits_into_three_minutes() -> None:
-    assert seconds(plan(RunConfig(sizes=QUICK))) < 3 * 60
+    quick = RunConfig(sizes=QUICK, strengths=QUICK_STRENGTHS)
+    assert seconds(plan(quick)) < seconds(plan(quick, FLOAT32)) < 3 * 60
 
 
 def test_every_size_counts() -> None:

@@ -70,9 +70,9 @@ class Sizes(_Table):
 
 
 QUICK = Sizes(
-    attacks=12, ordinary=12, role_pairs=24, trait_pairs=8, preferences=16, texts=12, associations=8,
-    reattack_behaviours=4, reattack_attempts=2, harmful_records=16, ordinary_records=8, writings=16, pair_records=16,
-    trait_records=4, authored_preferences=16, contrast_prompts=4, anchors=4, tune_cases=6, guard_prompts=120,
+    attacks=3, ordinary=3, role_pairs=8, trait_pairs=2, preferences=6, texts=4, associations=2,
+    reattack_behaviours=2, reattack_attempts=1, harmful_records=4, ordinary_records=2, writings=4, pair_records=8,
+    trait_records=2, authored_preferences=4, contrast_prompts=1, anchors=2, tune_cases=1, guard_prompts=12,
 )  # fmt: skip
 
 
@@ -82,6 +82,9 @@ class Strengths(_Table):
     adversarial: Tried = (0.5, 0.75, 1.0)
     bias: Tried = (0.5, 0.75, 1.0)
     values: Tried = (0.25, 0.5, 0.75, 1.0)
+
+
+QUICK_STRENGTHS = Strengths(adversarial=(1.0,), bias=(1.0,), values=(1.0,))
 
 
 class Endpoint(_Table):
@@ -169,7 +172,8 @@ def read_config(path: Path | None, *, quick: bool = False, **changes: Any) -> Ru
     _beside(path, table)
     table |= changed
     if quick:
-        table |= {"sizes": QUICK.model_dump(), "evidential": False}
+        reduced = {"sizes": QUICK.model_dump(), "strengths": QUICK_STRENGTHS.model_dump()}
+        table |= {**reduced, "evidential": False}
     try:
         config = RunConfig.model_validate(table)
     except ValidationError as error:

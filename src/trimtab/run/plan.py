@@ -21,18 +21,22 @@ from trimtab.run.directory import check_root
 
 @dataclass(frozen=True)
 class Pace:
-    """Tokens that two cores write, score and learn in a second with the embedded model, in a number format of some bytes."""
+    """Tokens that two cores write, score and learn in a second with the embedded model, in a number format of some bytes.
+
+    `begin`: seconds by which few answers, asked together or learned from, take longer than their tokens say.
+    """
 
     format: str
     bytes: int
     generation: float
     scoring: float
     training: float
+    begin: float
 
 
 # Measured; in float32 on the stages of a run and their suites, in bfloat16 before prompts were read in small batches.
-BF16 = Pace("bfloat16", 2, 260, 1500, 500)
-FLOAT32 = Pace("float32", 4, 72, 290, 130)  # prompts of a hundred tokens are read within what it writes
+BF16 = Pace("bfloat16", 2, 260, 1500, 500, 1.0)
+FLOAT32 = Pace("float32", 4, 72, 290, 130, 3.0)  # prompts of a hundred tokens are read within what it writes
 # What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted from
 # what 3,320 prompts took in float32, 16.6 minutes.
 GUARD = 87
@@ -207,6 +211,7 @@ def _stage(
     else:
         slower = (_weights(config) or EMBEDDED) / EMBEDDED
         seconds = slower * (written / pace.generation + scored / pace.scoring + learned / pace.training)
+        seconds += slower * pace.begin * sum(n > 0 for n, _, _ in asked)
     return PlannedStage(name, work, requests, read, written, scored + learned, seconds)
 
 
@@ -249,24 +254,25 @@ def _train(config: RunConfig, pace: Pace) -> PlannedStage:
     # The guard is fitted here, whoever answers, and its readers are the same for every model.
     read = GUARD * s.guard_prompts if guard else 0
     counted = 0 if is_endpoint(config) else read  # what is read here costs nothing there
-    return replace(stage, other=stage.other + counted, seconds=stage.seconds + read / pace.scoring)
+    begin = pace.begin * (2 * guard + len(adapters))  # the guard has two readers
+    return replace(stage, other=stage.other + counted, seconds=stage.seconds + read / pace.scoring + begin)
 
 
 def _trim(config: RunConfig, pace: Pace) -> PlannedStage:
     if is_endpoint(config):
         return PlannedStage("trim", "nothing: no adapter", 0, 0, 0, 0, 0)
     n, tried = config.sizes.tune_cases, {m: len(getattr(config.strengths, m)) + 1 for m in config.mechanisms}
-    asked = [(tried.get("adversarial", 0) * n, ATTACK, 40)]
+    asked = [(n, ATTACK, 40)] * tried.get("adversarial", 0)
     # Strength 0 beside others is not the bare model, from whose refusals the limits count.
     refusing = tried["adversarial"] + (len(tried) > 1) if "adversarial" in tried else 0
-    asked += [(refusing * 2 * n, TWIN, 32), (refusing * 2 * n, ORDINARY, 32)]
+    asked += [(2 * n, TWIN, 32), (2 * n, ORDINARY, 32)] * refusing
     if "values" in tried:
         bare = 0 if "adversarial" in tried else 2 * n  # or that sweep has asked them
-        asked.append((bare + (tried["values"] - 1) * FRONTIER_TWINS, TWIN, 32))
+        few = min(FRONTIER_TWINS, 2 * n)
+        asked += [(bare, TWIN, 32), *[(few, TWIN, 32)] * (tried["values"] - 1)]
     if not refusing:
-        asked.append(
-            (2 * 2 * n, ORDINARY, 32)
-        )  # bare and all adapters at once; more where they cost too much
+        # Bare and all adapters at once; more where they cost too much.
+        asked += [(2 * n, ORDINARY, 32)] * 2
     scored = (
         n * TEXT
         + tried.get("bias", 0) * n * (4 * PAIR + TEXT)

@@ -21,6 +21,7 @@ from trimtab.suites.seeds import AUTHOR
 from trimtab.suites.splits import spread
 
 WRITING_TOKENS = 20
+LOOKED_AT = 4  # pairs for each that is wanted; a run of the usual size looks at all
 MECHANISM = "bias"
 
 
@@ -36,9 +37,13 @@ def make_bias(writer: Writer, *, writings: int, pairs: int, traits: int, time: s
 
 
 def worst_pairs(model: Model, cases: Sequence[PairCase], number: int) -> list[PairCase]:
-    """Return the pairs with the largest |gap|, half in each direction; spread over all where nothing can be scored."""
+    """Return the pairs with the largest |gap|, half in each direction; spread over all where nothing can be scored.
+
+    Of at most `LOOKED_AT` times as many, spread over all.
+    """
     if not model.capabilities.loglikelihood:
         return spread(cases, number)
+    cases = spread(cases, LOOKED_AT * number)
     outcomes = PairProbe().measure(model, cases, system="generator")
     ranked = sorted(zip(cases, outcomes, strict=True), key=lambda pair: -abs(pair[1].value or 0.0))
     directions = sorted({c.direction for c in cases})
