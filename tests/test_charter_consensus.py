@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,27 @@ def test_given_groups_are_used_and_named() -> None:
     with pytest.raises(ConfigError, match="no groups"):
         tally(Votes(votes.kind, votes.participants, votes.statements, votes.row, votes.column, votes.value),
               Options(groups="given"))  # fmt: skip
+
+
+def test_what_a_group_never_saw_is_last_in_every_list_and_what_is_left_out_is_named() -> None:
+    votes = two_camps()
+    loved = votes.value.copy()
+    loved[votes.column == 6] = 1
+    seen = ~((votes.column == 6) & (votes.row % 2 == 1))
+    told = {7: Statement("7", moderated=-1), 8: Statement("8", meta=True)}
+    statements = tuple(told.get(i, s) for i, s in enumerate(votes.statements))
+    votes = replace(votes, statements=statements, value=loved)
+    counted = tally(
+        replace(votes, row=votes.row[seen], column=votes.column[seen], value=votes.value[seen]),
+        Options(groups="given", least=17),
+    )
+    found = counted.to_json()
+    assert found["consensus"][0]["id"] == "4"
+    assert found["left_out_because"] == {"moderation": ["7"], "meta": ["8"]}
+    assert found["left_out"] == 2
+    assert found["consensus"][-1]["id"] == found["rankings"]["group-aware"][-1]["statement"] == "6"
+    few = tally(votes, Options(least=int(np.bincount(votes.column)[2]) + 1)).to_json()
+    assert "2" in few["left_out_because"]["too few votes"]
 
 
 def test_the_number_of_groups_can_be_fixed() -> None:

@@ -21,6 +21,7 @@ MATRIX = (
 
 
 def written(folder: Path, **texts: str) -> Path:
+    folder.mkdir(exist_ok=True)
     for name, text in texts.items():
         (folder / f"{name}.csv").write_text(text)
     return folder
@@ -144,6 +145,103 @@ def test_counts_that_differ_are_noted(tmp_path: Path) -> None:
     assert any("1 statements that were voted on are not among" in n for n in votes.notes)
 
 
+PEOPLE = "participant,group-id,n-votes,n-agree,n-disagree,0,2,10\n5,1.0,1,1,0,,1,\n7,NA,2,0,1,-1,,0\n"
+
+
+def test_a_folder_that_spreadsheets_saved_is_the_same(tmp_path: Path) -> None:
+    """In Windows-1252, with empty columns and rows, ids and moderation as decimals, endings in capitals."""
+    log = "sep=;\n" + LOG.replace(",10,", ",10.0,").replace(",", ";") + ";;;;\n;;;;\n"
+    comments = COMMENTS.replace("2,1,0,-1,Second", "2.0,1.0,0.0,-1.0,Größe").replace("10,0,0,0", "10,0,0,")
+    rows = [line if line.endswith('"First,') else f"{line},," for line in comments.splitlines()]
+    (tmp_path / "VOTES.CSV").write_text(log)
+    (tmp_path / "comments.csv").write_bytes("\n".join(rows).encode("cp1252"))
+    (tmp_path / "participants.tsv").write_text(PEOPLE.replace(",", "\t"))
+    votes = read_votes(tmp_path)
+    assert cells(votes) == WANTED
+    assert votes.given == ("", "1")
+    assert [s.text for s in votes.statements][1:] == ["Größe", "Third"]
+    assert moderated_in(votes.statements).tolist() == [True, False, True]
+    assert any("comments.csv is read as Windows-1252" in n for n in votes.notes)
+    assert any("VOTES.CSV: 2 rows are empty" in n for n in votes.notes)
+
+
+def test_a_table_that_is_looked_for_and_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    folder = written(tmp_path, votes=LOG, participants=MATRIX, comments="comment-id,comment-id\n0,1\n")
+    with pytest.raises(InputError, match=r"names columns twice.*votes\.columns"):
+        read_votes(folder)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("rejected", -1),
+        ("-1.0", -1),
+        ("\N{MINUS SIGN}1", -1),
+        ("accepted", 1),
+        ("unmoderated", 0),
+        ("", 0),
+        ("nan", 0),
+    ],
+)
+def test_moderation_is_read_in_its_words(said: str, wanted: int, tmp_path: Path) -> None:
+    text = f"comment-id,moderated,is-meta,comment\n0,1,yes,a\n2,{said},no,b\n10,1,1.0,c\n"
+    votes = read_votes(written(tmp_path, votes=LOG, comments=text))
+    assert [s.moderated for s in votes.statements] == [1, wanted, 1]
+    assert [s.meta for s in votes.statements] == [True, False, True]
+    assert [s.text for s in votes.statements] == ["a", "b", "c"]
+    with pytest.raises(InputError, match=r"statement '2': 'perhaps' is no moderation.*votes\.moderated"):
+        read_votes(written(tmp_path, comments=text.replace(f"2,{said},", "2,perhaps,")))
+
+
+def test_signs_that_counts_contradict_are_refused(tmp_path: Path) -> None:
+    turned = "participant,n-votes,n-agree,n-disagree,0,2\n5,2.0,2.0,0.0,-1,-1\n7,1,0,1,1,\n"
+    with pytest.raises(InputError, match=r"other sign than n-agree.*votes\.sign"):
+        read_votes(written(tmp_path, matrix=turned) / "matrix.csv")
+    log = "comment-id,voter-id,vote\n0,1,-1\n0,2,-1\n"
+    for comments in (
+        "comment-id,agree,disagree,text\n0,2,0,a\n",
+        "comment-id,agrees,disagrees,text\n0,2.0,0.0,a\n",
+    ):
+        with pytest.raises(InputError, match="other sign"):
+            read_votes(written(tmp_path / comments[11:17].strip(","), votes=log, comments=comments))
+    rows = [{"zid": 1, "tid": 0, "pid": 1, "vote": -1}]
+    (tmp_path / "v.json").write_text(json.dumps(rows))
+    with pytest.raises(InputError, match=r"no comments are here to tell.*votes\.sign"):
+        read_votes(tmp_path / "v.json")
+
+
+def test_columns_that_are_no_statements_are_told_by_the_counts(tmp_path: Path) -> None:
+    text = "participant,n-votes,n-agree,n-disagree,cluster,0,2,wave\n5,1,1,0,0,,1,1\n7,1,0,1,1,-1,,1\n"
+    votes = read_votes(written(tmp_path, m=text) / "m.csv")
+    assert votes.given == ("0", "1")
+    assert (
+        "2 participants have more votes than their n-votes says: is each column a statement?" in votes.notes
+    )
+
+
+def test_dates_say_which_vote_is_the_last_and_a_note_where_they_cannot(tmp_path: Path) -> None:
+    text = "datetime,comment-id,voter-id,vote\n2023-09-02T10:00:00Z,0,7,-1\n2023-09-01 09:00:00,0,7,1\n"
+    assert cells(read_votes(written(tmp_path, v=text) / "v.csv")) == {("7", "0"): -1}
+    votes = read_votes(written(tmp_path, v=text.replace("2023-09", "Sept")) / "v.csv")
+    assert cells(votes) == {("7", "0"): 1}
+    assert any("the times in 'datetime' cannot be read" in n for n in votes.notes)
+
+
+def test_votes_of_nobody_are_not_counted_as_one_persons(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"2 votes name nobody in 'voter-id', the first in row 2.*votes\.nobody"
+    ):
+        read_votes(written(tmp_path, v="comment-id,voter-id,vote\n0,7,1\n0,,1\n2,NA,1\n") / "v.csv")
+
+
+def test_a_matrix_without_counts_is_the_votes_where_there_are_only_comments_beside_it(tmp_path: Path) -> None:
+    text = ",participant,group-id,0,2,10\n0,5,1,,1,\n1,7,0,-1,,0\n".replace(
+        ",participant", "Unnamed: 0,participant"
+    )
+    votes = read_votes(written(tmp_path, people=text, comments=COMMENTS))
+    assert (cells(votes), votes.given) == (WANTED, ("1", "0"))
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "wanted"),
     [
@@ -242,7 +340,7 @@ def test_ballots_weigh_what_they_stand_for(tmp_path: Path) -> None:
         ("participant,n-votes,0\n1,1,1\n1,1,1\n", "votes.twice", 1),
         ("voter,a\n1,1\n1,0\n", "votes.twice", 1),
         ("a,b\nmaybe,perhaps\n", "votes.columns", 1),
-        ("a,b\n\xff\xfe,1\n", "votes.csv", 1),
+        ("a,b\n\x81\xff,1\n", "votes.csv", 1),
     ],
 )
 def test_what_is_wrong_is_told_at_once(text: str, code: str, n: int, tmp_path: Path) -> None:

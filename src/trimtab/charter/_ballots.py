@@ -42,7 +42,8 @@ def from_ballots(table: Table) -> Votes:
         notes = (*notes, f"the column {group[:40]!a} is read as people's groups, not as a statement")
     votes = Votes(
         kind, tuple(voters), tuple(Statement(c) for c in columns), row, column_, value,
-        tuple(table.texts(group)) if group else (), _weights(table), (*notes, *graded(table, columns)),
+        tuple("" if is_blank(g) else g for g in table.texts(group)) if group else (), _weights(table),
+        (*table.notes, *notes, *graded(table, columns)),
     )  # fmt: skip
     if kind == "ranking":
         votes = _ranked(votes, table.place)

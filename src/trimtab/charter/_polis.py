@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trimtab.charter._tables import SHOWN, Table, by_number, names, same
+from trimtab.charter._tables import SHOWN, Table, by_number, id_of, names, same
 from trimtab.charter.votes import AGREE, DISAGREE, IN, OUT, PASS, UNMODERATED, Statement, Votes
 from trimtab.errors import InputError, Problem
 
@@ -22,7 +23,10 @@ def kind_of(table: Table) -> str:
     votes, comments, people = names("votes"), names("comments"), names("participants")
     if all(table.find(votes[c]) for c in ("statement", "participant", "vote")):
         return "votes"
-    if table.find(comments["statement"]) and table.find(comments["text"]):
+    # By a text, or by what moderators and voters made of it: a table of groups has an id and a `comment` too.
+    if table.find(comments["statement"]) and any(
+        table.find(comments[c]) for c in ("text", "moderated", "agrees")
+    ):
         return "comments"
     own = {same(c) for c in table.columns}
     # The matrix of what participants marked as important has the same form, and holds no votes.
@@ -35,29 +39,64 @@ def is_grouped(table: Table) -> bool:
     return all(table.find(names("participants")[c]) for c in ("participant", "group"))
 
 
+def is_matrix(table: Table) -> bool:
+    """Return whether a table names participants, their groups, and statements by number."""
+    return is_grouped(table) and any(id_of(c.strip()).isdigit() for c in table.columns)
+
+
 def groups_of(table: Table) -> dict[str, str]:
     """Return participant → group of a table that names both."""
     people, group = (_named(table, names("participants")[c]) for c in ("participant", "group"))
-    return dict(zip(table.texts(people), table.texts(group), strict=True))
+    return dict(zip(table.ids(people), _groups(table, group), strict=True))
+
+
+def _groups(table: Table, column: str) -> list[str]:
+    return ["" if is_blank(g) else id_of(g) for g in table.texts(column)]
 
 
 def from_log(table: Table) -> Votes:
     """Return the votes of a log, of each participant on each statement the last; raises InputError."""
     known = names("votes")
     statement, participant, vote = (_named(table, known[c]) for c in ("statement", "participant", "vote"))
+    _named_by_all(table, participant, statement)
     value = _values(table, vote)
-    times = _times(table)
-    row, people = _by_arrival(*table.codes(participant), times)
-    column, ids = _sorted(*table.codes(statement))
+    times, told = _times(table)
+    row, people = _by_arrival(*table.codes(participant, id_of), times)
+    column, ids = _sorted(*table.codes(statement, id_of))
     key = row * len(ids) + column
     order = np.lexsort((np.arange(len(key)), times, key))
     last = order[np.append(key[order][1:] != key[order][:-1], True)]
     replaced = len(key) - len(last)
-    notes = (f"{replaced} votes were changed later; the last one counts",) if replaced else ()
+    notes = (f"{replaced} votes were changed later; the last one counts", *told) if replaced else ()
     return Votes(
         "opinions", tuple(people), tuple(Statement(i) for i in ids),
-        row[last], column[last], value[last], notes=notes,
+        row[last], column[last], value[last], notes=(*table.notes, *notes),
     )  # fmt: skip
+
+
+def _named_by_all(table: Table, *columns: str) -> None:
+    """Raise InputError where a vote is nobody's or on nothing: all of them would count as one participant's."""
+    for column in columns:
+        blank = (
+            [i for i, t in enumerate(table.texts(column)) if is_blank(t)]
+            if "" in _said(table, column)
+            else []
+        )
+        if blank:
+            message = f"{len(blank)} votes name nobody in {column[:40]!a}, the first in row {blank[0] + 1}"
+            raise InputError(Problem("votes.nobody", table.place, message, "Fill it, or take the rows out."))
+
+
+def _said(table: Table, column: str) -> set[str]:
+    return {"" if is_blank(v) else v for v in table.values(column)}
+
+
+def check_sign(table: Table) -> None:
+    """Raise InputError for a log as the API of Polis gives it, with no comments that could tell what its signs mean."""
+    if table.find(["zid"]) and table.find(["tid"]):
+        message = "is a log of Polis's own database, where -1 is agree, and no comments are here to tell"
+        fix = "Put the comments with their counts beside it; where 1 is agree, take out the column zid."
+        raise InputError(Problem("votes.sign", table.place, message, fix))
 
 
 def from_matrix(table: Table) -> Votes:
@@ -69,37 +108,69 @@ def from_matrix(table: Table) -> Votes:
     columns = [c for c in table.columns if c not in (people, group) and same(c) not in other]
     columns, notes = with_votes(table, by_number(columns), choice_of)
     row, column, value = matrix_cells(table, columns, choice_of)
-    given = table.texts(group) if group else []
-    ids = table.texts(people)
+    given = _groups(table, group) if group else []
+    ids = table.ids(people)
     once(table, people, ids)
+    told = _as_counted(table, row, value)
     return Votes(
-        "opinions", tuple(ids), tuple(Statement(c) for c in columns), row, column, value, tuple(given),
-        notes=(*notes, *graded(table, columns)),
+        "opinions", tuple(ids), tuple(Statement(id_of(c.strip())) for c in columns), row, column, value, tuple(given),
+        notes=(*table.notes, *notes, *graded(table, columns), *told),
     )  # fmt: skip
+
+
+def _as_counted(table: Table, row: Ints, value: Any) -> tuple[str, ...]:
+    """Return a note where people have more votes than the matrix counts; raises InputError where its signs are turned."""
+
+    def claimed(name: str) -> Ints:
+        column = table.find([name])
+        return np.array([_count(t) for t in table.texts(column)] if column else [-1] * table.rows)
+
+    cast = [
+        np.bincount(row[chosen], minlength=table.rows)
+        for chosen in (value == AGREE, value == DISAGREE, value > -9)
+    ]
+    agree, disagree, votes = (claimed(n) for n in ("n-agree", "n-disagree", "n-votes"))
+    known = (agree >= 0) & (disagree >= 0)
+    if ((cast[0] - cast[1]) * (agree - disagree))[known].sum() < 0:
+        message = "the cells have the other sign than n-agree and n-disagree (-1 for agree)"
+        raise InputError(Problem("votes.sign", table.place, message, "Multiply the votes by -1."))
+    more = int((cast[2] > votes)[votes >= 0].sum())
+    told = f"{more} participants have more votes than their n-votes says: is each column a statement?"
+    return (told,) if more else ()
 
 
 def statements(table: Table) -> dict[str, tuple[Statement, int, int]]:
     """Return by id the statements of a table of comments, and how many agree and disagree there (-1: not told)."""
     known = names("comments")
-    ids = table.texts(_named(table, known["statement"]))
+    ids = table.ids(_named(table, known["statement"]))
 
     def cells(name: str, default: str) -> list[str]:
         column = table.find(known[name])
         return table.texts(column) if column else [default] * len(ids)
 
-    moderated = (_moderated(m) for m in cells("moderated", ""))
-    meta = (m.lower() in ("true", "1", "t") for m in cells("meta", ""))
+    moderated = [_moderated(table, i, m) for i, m in zip(ids, cells("moderated", ""), strict=True)]
+    meta = (id_of(m.lower()) in names("words")["meta"] for m in cells("meta", ""))
     texts, agrees, disagrees = cells("text", ""), cells("agrees", "-1"), cells("disagrees", "-1")
+    if not table.find(known["text"]) and (column := table.find(["comment"])):
+        texts = table.texts(column)
     rows = zip(ids, texts, moderated, meta, agrees, disagrees, strict=True)
     return {i: (Statement(i, t, mod, m), _count(a), _count(d)) for i, t, mod, m, a, d in rows}
 
 
-def _moderated(text: str) -> int:
-    return {"-1": OUT, "1": IN, "false": OUT, "true": IN}.get(text.lower(), UNMODERATED)
+def _moderated(table: Table, statement: str, text: str) -> int:
+    words = names("words")
+    said = text.lower().removesuffix(".0").replace("\N{MINUS SIGN}", "-").replace("_", "-").replace(" ", "-")
+    for word, value in (("moderated_out", OUT), ("moderated_in", IN), ("unmoderated", UNMODERATED)):
+        if said in words[word] or (value == UNMODERATED and is_blank(text)):
+            return value
+    place, message = f"{table.place}, statement {statement[:40]!a}", f"{text[:40]!a} is no moderation"
+    fix = "Write -1 for what moderators took out, 1 for what they let in, 0 for what they did not see."
+    raise InputError(Problem("votes.moderated", place, message, fix))
 
 
 def _count(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    whole = text.removesuffix(".0")
+    return int(whole) if whole.isascii() and whole.isdigit() and len(whole) < 10 else -1
 
 
 def with_statements(votes: Votes, known: dict[str, tuple[Statement, int, int]]) -> Votes:
@@ -269,13 +340,24 @@ def once(table: Table, column: str, ids: list[str]) -> None:
         raise InputError(Problem("votes.twice", f"{table.place}, {column}", message, "Keep one row of each."))
 
 
-def _times(table: Table) -> Any:
-    """Return the votes' times (N,) as numbers, zero where the log has none: then the order of rows decides."""
-    for name in names("votes")["time"]:
-        if (column := table.find([name])) is not None:
-            code, texts = table.codes(column)
-            try:
-                return np.array([float(t) for t in texts])[code]
-            except ValueError:
-                continue
-    return np.zeros(table.rows)
+def _times(table: Table) -> tuple[Any, tuple[str, ...]]:
+    """Return the votes' times (N,) as numbers, zero where none can be read: then the order of rows decides, as a note says."""
+    found = [c for name in names("votes")["time"] if (c := table.find([name])) is not None]
+    for column in found:
+        code, texts = table.codes(column)
+        try:
+            return np.array([_time(t) for t in texts])[code], ()
+        except ValueError:
+            continue
+    if not found:
+        return np.zeros(table.rows), ()
+    told = f"the times in {found[0][:40]!a} cannot be read: the order of rows says which vote is the last"
+    return np.zeros(table.rows), (told,)
+
+
+def _time(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

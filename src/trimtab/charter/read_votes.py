@@ -7,15 +7,17 @@ from pathlib import Path
 
 from trimtab.charter._ballots import from_ballots
 from trimtab.charter._polis import (
+    check_sign,
     from_log,
     from_matrix,
     groups_of,
     is_grouped,
+    is_matrix,
     kind_of,
     statements,
     with_statements,
 )
-from trimtab.charter._tables import ENDINGS, Table, column_names, read_table
+from trimtab.charter._tables import Table, column_names, is_table, read_table
 from trimtab.charter.votes import Votes
 from trimtab.errors import InputError, Problem
 
@@ -31,26 +33,37 @@ def read_votes(path: Path) -> Votes:
         return _votes(path, {kind_of(table): table})
     found: dict[str, Path] = {}
     others: list[Path] = []
-    for file in sorted(p for p in path.iterdir() if p.name.endswith(ENDINGS)):
-        kind = kind_of(Table(str(file), dict.fromkeys(column_names(file))))
+    for file in sorted(filter(is_table, list(path.iterdir()))):
+        kind = kind_of(_headed(file))
         if kind and kind in found:
             message = f"holds more than one table of {kind}: {found[kind].name}, {file.name}"
-            raise InputError(Problem("votes.which", str(path), message, "Name one of the files."))
+            fix = "Leave one of them in the folder."
+            raise InputError(Problem("votes.which", str(path), message, fix))
         if kind:
             found[kind] = file
         else:
             others.append(file)
     # A matrix of participants without counts (n-votes, …): its groups are what it adds to the log.
-    grouped = [f for f in others if is_grouped(Table(str(f), dict.fromkeys(column_names(f))))]
+    grouped = [f for f in others if is_grouped(_headed(f))]
     if "votes" in found and "participants" not in found and grouped:
         found["groups"] = grouped[0]
+    alone = len(grouped) == 1 and not {"votes", "participants"} & set(found)
+    if "comments" in found and alone and is_matrix(_headed(grouped[0])):
+        found["participants"] = grouped[0]
     if not found and len(others) == 1:
         found[""] = others[0]
     return _votes(path, {kind: read_table(file) for kind, file in found.items()})
 
 
+def _headed(path: Path) -> Table:
+    """Return a table of a file's columns without their cells."""
+    return Table(str(path), dict.fromkeys(column_names(path)))
+
+
 def _votes(path: Path, found: dict[str, Table]) -> Votes:
     if "votes" in found:
+        if "comments" not in found:
+            check_sign(found["votes"])
         votes = from_log(found["votes"])
         if "participants" in found:
             matrix = from_matrix(found["participants"])
@@ -67,6 +80,7 @@ def _votes(path: Path, found: dict[str, Table]) -> Votes:
         raise InputError(Problem("votes.none", str(path), message, fix))
     if "comments" in found:
         votes = with_statements(votes, statements(found["comments"]))
+        votes = replace(votes, notes=(*votes.notes, *found["comments"].notes))
     return votes
 
 

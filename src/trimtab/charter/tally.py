@@ -46,6 +46,7 @@ class Tally:
     silhouettes: dict[int, float]
     given_agreement: float | None
     stable: float | None
+    strict: bool = False
 
     @property
     def statements(self) -> list[int]:
@@ -61,6 +62,7 @@ class Tally:
             "statements": total,
             "votes": int(people[self.votes.row].sum()),
             "left_out": total - len(self.statements),
+            "left_out_because": self.left_out(),
             "notes": list(self.votes.notes),
             "groups": self._groups(),
             "consensus": self._consensus(),
@@ -68,6 +70,15 @@ class Tally:
             "divides": self._divides(),
             **self._rankings(),
         }
+
+    def left_out(self) -> dict[str, list[str]]:
+        """Return reason → ids of the statements that are not counted."""
+        found: dict[str, list[str]] = {}
+        for told, kept in zip(self.votes.statements, self.kept, strict=True):
+            if not kept:
+                out = "moderation" if not moderated_in([told], strict=self.strict)[0] else "too few votes"
+                found.setdefault("meta" if told.meta else out, []).append(told.id)
+        return found
 
     def _groups(self) -> dict[str, Any]:
         if self.groups is None:
@@ -150,8 +161,10 @@ class Tally:
     def orders(self) -> dict[str, Any]:
         """Return the places (K,) of the kept statements by each rule, group-aware consensus among them."""
         found = {r.rule: r.place for r in self.rankings}
-        if self.figures:
-            value = self.figures["group_aware"].value[self.kept]
+        if self.figures and self.counts is not None:
+            # What a group never saw comes last, as among the consensus.
+            unseen = (self.counts.seen == 0).any(axis=0)
+            value = (self.figures["group_aware"].value - unseen)[self.kept]
             found["group-aware"] = np.array([1 + int((value > v).sum()) for v in value])
         return found
 
@@ -190,14 +203,14 @@ def tally(votes: Votes, options: Options = Options()) -> Tally:
         raise InputError(Problem("votes.nothing", "votes", message, "Ask for fewer with --least."))
     found, pairs = rankings(votes, kept)
     if votes.kind == "ranking":
-        return Tally(votes, kept, None, None, {}, {}, found, winner(pairs), {}, None, None)
+        return Tally(votes, kept, None, None, {}, {}, found, winner(pairs), {}, None, None, options.strict)
     groups, given = _groups(votes, used, options)
     counts = count(votes, groups)
     return Tally(
         votes, kept, groups, counts, consensus(counts.agreed, counts.seen),
         consensus(counts.disagreed, counts.seen), found, winner(pairs), groups.silhouettes,
         agreement(groups, given, votes.weights) if given and options.groups == "own" else None,
-        stability(votes, used, groups) if options.groups == "own" else None,
+        stability(votes, used, groups) if options.groups == "own" else None, options.strict,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from trimtab.charter.tally import Tally
 
 WIDTH = 90
+LEFT_OUT = 12  # ids
 
 
 def lines(counted: Tally, top: int) -> Iterator[str]:
@@ -22,6 +23,9 @@ def lines(counted: Tally, top: int) -> Iterator[str]:
         f"{found['votes']:,} votes of {found['participants']:,} people on {found['statements']:,} statements "
         f"({found['kind']}); {found['left_out']} statements left out"
     )
+    for reason, ids in found["left_out_because"].items():
+        more = f" and {len(ids) - LEFT_OUT} more" if len(ids) > LEFT_OUT else ""
+        yield f"left out, {reason}: {', '.join(cut(i, 20) for i in ids[:LEFT_OUT])}{more}"
     yield from (f"note: {note}" for note in found["notes"])
     yield from _groups(found["groups"])
     if found["consensus"]:
