@@ -135,10 +135,15 @@ def winner(pairs: Pairwise) -> int | None:
 
 
 def accord(orders: Mapping[str, Ints]) -> dict[tuple[str, str], float]:
-    """Return Kendall's tau-b of each pair of orders (1 the same, -1 reversed); nan where one ties everything."""
+    """Return Kendall's tau-b of each pair of orders (1 the same, -1 reversed); nan where one ties everything.
+
+    None of orders of a single statement.
+    """
     from scipy.stats import kendalltau
 
     names = list(orders)
+    if any(len(place) < 2 for place in orders.values()):
+        return {}
     return {
         (a, b): float(kendalltau(orders[a], orders[b]).statistic)
         for i, a in enumerate(names)
