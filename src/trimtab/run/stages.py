@@ -61,6 +61,12 @@ class Loop:
         """The charter that is taught, and that preferences are measured on."""
         return charter_of(self.config)
 
+    @cached_property
+    def guard(self) -> Guard | None:
+        """The guard that was fitted, None where none was: after the stage `train`; its readers are loaded once."""
+        folder = self.run.folder / "guard"
+        return load_guard(folder) if folder.exists() else None
+
     @property
     def trained(self) -> LocalModel | None:
         """The model, where adapters can be trained on it here; records and the guard are made in any case."""
@@ -201,7 +207,7 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
         suites = tune_suites(loop.config.sizes, loop.charter)
         answers = stage.folder / ANSWERS
         asked = {n: suites[n] for n in ("attack", "twins", "ordinary")}
-        blocked = blocked_items(guard, asked) if (guard := _guard(loop)) else {}
+        blocked = blocked_items(loop.guard, asked) if loop.guard else {}
         tuning = Tuning(model, loop.run.folder, suites, loop.bar, blocked, answers)
         points = sweep(tuning, mechanisms, strengths)
         together = settle(model, loop.run.folder, points, suites, loop.bar, answers)
@@ -251,11 +257,6 @@ def _bare(loop: Loop) -> None:
         loop.model.set_adapters({})
 
 
-def _guard(loop: Loop) -> Guard | None:
-    folder = loop.run.folder / "guard"
-    return load_guard(folder) if folder.exists() else None
-
-
 def _system(loop: Loop) -> System:
     """Return the system that trim wrote, on the model that is loaded already."""
     done = loop.run.stage("trim").done or {}
@@ -263,7 +264,7 @@ def _system(loop: Loop) -> System:
     if isinstance(loop.model, LocalModel):
         loop.model.set_adapters({adapter_folder(loop.run.folder, m): s for m, s in strengths.items()})
     used = [m for m, s in strengths.items() if s]
-    return System(loop.model, _guard(loop), strengths, part_digests(loop.run.folder, used))
+    return System(loop.model, loop.guard, strengths, part_digests(loop.run.folder, used))
 
 
 STAGES: Mapping[str, Callable[[Loop, Stage], dict[str, Any]]] = {
