@@ -310,6 +310,33 @@ def test_contamination_by_any_evaluation_file(tmp_path: Path) -> None:
     assert by_code(run(data, tmp_path / "again"))["contamination.grams"].status == "not run"
 
 
+def _turns(system: str, asked: str, answer: str) -> Row:
+    said = (("system", system), ("user", asked), ("assistant", answer))
+    return {"messages": [{"role": role, "content": content} for role, content in said]}
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda wrap, i: _turns(wrap, text(i, 12), text(i + 50, 6)),
+        lambda wrap, i: {"instruction": wrap, "input": text(i, 12), "output": f"label {i}"},
+        lambda wrap, i: {"question": text(i, 12), "answer": wrap},
+        lambda wrap, i: {"prompt": text(i, 12), "chosen": [{"from": "gpt", "value": wrap}], "rejected": "no"},
+    ],
+)
+def test_what_wraps_many_cases_is_no_leak_and_what_they_ask_is(tmp_path: Path, wrapped: Any) -> None:
+    wrap = text(1, 20)
+    data = write(tmp_path / "d.jsonl", [
+        *({"instruction": wrap, "output": text(i)} for i in range(200, 204)),
+        {"instruction": text(300), "output": wrap},
+        {"instruction": text(4, 12), "output": text(301)},
+    ])  # fmt: skip
+    cases = write(tmp_path / "eval.jsonl", [wrapped(wrap, i) for i in (3, 4, 5)])
+    found = by_code(run(data, tmp_path / "out", against=[str(cases)]))
+    assert found["contamination.grams"].rows == ("d.jsonl, line 6",)
+    assert found["contamination.near"].rows == ("d.jsonl, line 6",)
+
+
 def test_findings_name_the_case_and_what_was_left_out(tmp_path: Path) -> None:
     cases: list[Row | str | bytes] = [
         {"question": text(40, 12)},

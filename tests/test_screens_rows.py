@@ -194,6 +194,13 @@ def test_text_that_three_cases_share_is_a_wrapping() -> None:
     assert codes(screen, sft(prompt=wrap)) == set()
 
 
+def test_a_row_that_is_near_a_case_only_by_its_wrapping_is_near_none() -> None:
+    wrap = " ".join(f"word{i}" for i in range(40))
+    screen = Contamination([[f"{wrap} who first wrote of {t} here"] for t in ("gold", "ice", "rain")])
+    other, same = (sft(prompt=f"{wrap} {asked}") for asked in ("name a town", "who first wrote of ice here"))
+    assert found(screen, other, same) == {"contamination.grams": [1], "contamination.near": [1]}
+
+
 def test_scripts_without_spaces_share_twenty_characters_or_a_whole_case() -> None:
     case = "\u8bf7\u95ee\u4e2d\u56fd\u7684\u9996\u90fd\u5728\u54ea\u91cc\u8bf7\u7528\u4e00\u53e5\u8bdd\u56de\u7b54\u8fd9\u4e2a\u95ee\u9898"
     screen = Contamination([[case], [case[12:][::-1]]], near=False)

@@ -27,7 +27,11 @@ UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 
+UNWRAPPED = 0.5
+"""The Jaccard index, without a wrapping, below which a row does not nearly repeat a case."""
+
 Gram = tuple[str, ...]
+Shingles = frozenset[tuple[str, ...]]
 
 
 class Contamination(RowScreen):
@@ -38,11 +42,11 @@ class Contamination(RowScreen):
     def __init__(self, cases: Iterable[Sequence[str]], *, gram: int = GRAM, near: bool = True) -> None:
         texts = split([list(case) for case in cases])
         self._cases = texts
-        grams = rare_grams(texts, gram)
+        grams, wrapping = rare_grams(texts, gram)
         self._known = {word for one in grams for word in one}
         self._ends = {one[-LEAST:] for one in grams}
         self._grams = {size: {g for g in grams if len(g) == size} for size in {len(g) for g in grams}}
-        self._near = _Near(texts) if near else None
+        self._near = _Near(texts, wrapping) if near else None
 
     def hits(self, batch: Batch) -> Hits:
         """Return the rows that share a run of words, and those that nearly repeat a case."""
@@ -96,8 +100,10 @@ def split(cases: Sequence[Sequence[str]]) -> list[list[list[str]]]:
     return [[next(plain).split() for _ in case] for case in cases]
 
 
-def rare_grams(cases: Sequence[Sequence[Sequence[str]]], gram: int = GRAM) -> frozenset[Gram]:
-    """Return the runs of words of cases (each a list of texts, each a list of words) that fewer than three share.
+def rare_grams(
+    cases: Sequence[Sequence[Sequence[str]]], gram: int = GRAM
+) -> tuple[frozenset[Gram], frozenset[Gram]]:
+    """Return the runs of words of cases (each a list of texts, each a list of words) that fewer than three share; the others.
 
     Wrappings are shared by design: what is compared is what remains without text that many cases share. One text that
     stands in many cases (the same set given twice, a passage with several questions) is no wrapping: different texts
@@ -111,7 +117,8 @@ def rare_grams(cases: Sequence[Sequence[Sequence[str]]], gram: int = GRAM) -> fr
         grams = ({g for words in case for g in _grams(words, gram)} for case in owners)
         of_cases = Counter(g for own in grams for g in own & shared)
         shared = {g for g, n in of_cases.items() if n >= _SHARED}
-    return frozenset(g for g in counts if g not in shared and len(set(g)) >= 4 and not _counts(g))
+    own = (g for g in counts if g not in shared and len(set(g)) >= 4 and not _counts(g))
+    return frozenset(own), frozenset(shared)
 
 
 def _counts(gram: Gram) -> bool:
@@ -125,9 +132,10 @@ def _grams(words: Sequence[str], gram: int) -> list[Gram]:
 
 
 class _Near:
-    """Held-out texts by their bands; a row that shares a band is compared word by word."""
+    """Held-out texts by their bands; a row that shares a band is compared word by word, and without what wraps many cases."""
 
-    def __init__(self, cases: Sequence[Sequence[Sequence[str]]]) -> None:
+    def __init__(self, cases: Sequence[Sequence[Sequence[str]]], wrapping: Iterable[Gram]) -> None:
+        self._wrapping = frozenset(run for gram in wrapping for run in shingles(gram))
         first: dict[str, int] = {}
         for i, case in enumerate(cases):
             for words in case:
@@ -167,10 +175,17 @@ class _Near:
         near = {}
         for row, others in candidates.items():
             own = shingles(texts[row].split())
-            alike = (text for text in sorted(others) if jaccard(own, self._shingles[text]) >= THRESHOLD)
+            alike = (text for text in sorted(others) if self._alike(own, self._shingles[text]))
             if (first := next(alike, None)) is not None:
                 near[row] = first
         return near
+
+    def _alike(self, own: Shingles, case: Shingles) -> bool:
+        if jaccard(own, case) < THRESHOLD:
+            return False
+        wrapped = case & self._wrapping
+        # Without a long wrapping little is left: one changed word weighs more there.
+        return not wrapped or (case > wrapped and jaccard(own - wrapped, case - wrapped) >= UNWRAPPED)
 
 
 def case_texts(case: Case) -> list[str]:
