@@ -167,6 +167,34 @@ def test_many_questions_on_one_passage_are_no_repeats(tmp_path: Path) -> None:
     assert done.reasons == {"duplicates.near": 2, "duplicates.exact": 1}
 
 
+@pytest.mark.parametrize(
+    ("asked", "repeats"),
+    [
+        (lambda p, q: {"messages": [*_turns(p, q, "cards")["messages"]]}, ()),
+        (lambda p, q: {"instruction": p, "input": q, "output": "cards"}, ()),
+        (lambda p, q: {"instruction": f"{p} Question: {q} Answer yes or no.", "output": "Yes"}, ()),
+        (lambda p, q: {"instruction": f"{q} {p}", "output": "Yes"}, ()),
+        # A long answer that both have is one row in two wordings.
+        (lambda p, q: {"instruction": q, "output": p}, (2, 3, 4)),
+    ],
+)
+def test_questions_with_one_answer_after_a_long_text_are_no_repeats(
+    tmp_path: Path, asked: Any, repeats: tuple[int, ...]
+) -> None:
+    questions = ["My card was eaten", "Does the duke own mines?", "A thief took my purse", "Is it used today?"]
+    lines = [asked(text(1, 200), question) for question in questions]
+    run(write(tmp_path / "d.jsonl", lines), tmp_path / "out")
+    places = [row["place"] for row in read(tmp_path / "out/excluded.parquet")]
+    assert places == [f"d.jsonl, line {i}" for i in repeats]
+
+
+def test_an_edited_request_is_a_repeat(tmp_path: Path) -> None:
+    asked = text(1, 80)
+    edited = [" ".join(["other" if i in places else w for i, w in enumerate(asked.split())]) for places in ([], [40], [79])]
+    lines = [{"instruction": request, "output": "Yes"} for request in edited]
+    assert run(write(tmp_path / "d.jsonl", lines), tmp_path / "out").reasons == {"duplicates.near": 2}
+
+
 def test_where_all_rows_of_a_cluster_leave_nothing_changes() -> None:
     repeats = Repeats({5: 1, 6: 2}, {2: 1, 3: 1}, {1: "one"})
     assert kept_first(repeats, set(), []) == repeats

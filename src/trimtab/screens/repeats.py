@@ -21,7 +21,7 @@ from trimtab.screens.duplicates import (
     sketch,
 )
 from trimtab.screens.finding import MOST_ROWS
-from trimtab.screens.sample import COLUMNS, all_texts, answer
+from trimtab.screens.sample import COLUMNS, all_texts, answer, asked_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 _COUNTERFACTUAL = "bias"
 ANSWERS = 0.5
 """The Jaccard index of the words of two answers below which their rows are no repeats, however alike the requests."""
+QUESTION = 4
+"""Words in which requests that begin and end alike have to differ to be two questions, and not one that was edited."""
 AT_ONCE = 500_000
-"""Candidate pairs that are compared at a time: about 1 kB for each of their rows is in memory."""
+"""Candidate pairs that are compared at a time: about 2 kB for each of their rows is in memory."""
 
 
 @dataclass
@@ -171,6 +173,40 @@ def _signed(row: dict[str, Any]) -> tuple[int, int, int, int]:
     return row["row"], hash((row["key"], folded(text))), hash(row["key"]), hash(signs(text))
 
 
+class _Request:
+    """What a row asks: the words before its last paragraph (or turn), those of it, and all in order, as hashes."""
+
+    def __init__(self, head: str, tail: str) -> None:
+        import numpy as np
+
+        self._head, self._tail = head and hash(head), frozenset(map(hash, tail.split()))
+        self._words = np.fromiter(map(hash, f"{head} {tail}".split()), np.int64)
+
+    def unlike(self, other: _Request, answer: int) -> bool:
+        """Whether two requests ask different things after or within a text that both share.
+
+        That text has to be longer than the `answer` (in words): two requests that get one long answer are alike.
+        """
+        start, end = _alike(self._words, other._words)
+        if start + end <= answer:
+            return False
+        if self._head and self._head == other._head and jaccard(self._tail, other._tail) < ANSWERS:
+            return True
+        left = [frozenset(of[start : len(of) - end].tolist()) for of in (self._words, other._words)]
+        return max(map(len, left)) >= QUESTION and jaccard(*left) < ANSWERS
+
+
+def _alike(one: NDArray[np.int64], other: NDArray[np.int64]) -> tuple[int, int]:
+    """Return how many words two texts have in common at the beginning, and of what is left at the end."""
+    import numpy as np
+
+    n = min(len(one), len(other))
+    start = int(np.argmin(np.append(one[:n] == other[:n], False)))
+    n -= start
+    end = int(np.argmin(np.append((one[len(one) - n :] == other[len(other) - n :])[::-1], False)))
+    return start, end
+
+
 class _Texts:
     """What is compared of the rows that share a band with another."""
 
@@ -178,24 +214,31 @@ class _Texts:
         self.sketches: dict[int, NDArray[np.int64]] = {}
         self._signed = signed
         self._answers: dict[int, frozenset[int]] = {}
+        self._requests: dict[int, _Request] = {}
         self._family: dict[int, tuple[str, frozenset[str]]] = {}
         for part in parts if len(wanted) else ():
             self._read(part, wanted)
 
     def _read(self, part: Path, wanted: NDArray[np.int64]) -> None:
         rows = numbered_rows(part, wanted, [*COLUMNS, "plain", "id", "mechanism", "lineage"])
-        for row, answered in zip(rows, plain_words(list(map(answer, rows))), strict=True):
+        requests = ["\n\n".join(texts).rpartition("\n\n") for texts in map(asked_texts, rows)]
+        heads, tails = (plain_words([request[i] for request in requests]) for i in (0, 2))
+        answers = plain_words(list(map(answer, rows)))
+        for row, answered, head, tail in zip(rows, answers, heads, tails, strict=True):
             self.sketches[row["row"]] = sketch(row["plain"])
             self._answers[row["row"]] = frozenset(map(hash, answered.split()))
+            self._requests[row["row"]] = _Request(head, tail)
             if row["mechanism"] == _COUNTERFACTUAL:
                 self._family[row["row"]] = (row["id"], frozenset(row["lineage"]["parents"]))
 
     def exempt(self, one: int, other: int) -> bool:
-        """Whether two rows are no repeats though they share their words: another answer, other signs, or made so.
+        """Whether two rows are no repeats though they share their words: another answer or question, other signs, or made so.
 
-        A long request would hide an answer: many questions on one passage are no repeats.
+        A long request would hide an answer, and a long passage or system turn a question with the same answer.
         """
-        apart = jaccard(self._answers[one], self._answers[other]) < ANSWERS
+        a, b = self._answers[one], self._answers[other]
+        apart = jaccard(a, b) < ANSWERS
+        apart = apart or self._requests[one].unlike(self._requests[other], max(len(a), len(b)))
         return apart or self.counterfactual(one, other) or self._signed.unlike(one, other)
 
     def counterfactual(self, one: int, other: int) -> bool:

@@ -108,7 +108,16 @@ def all_texts(row: dict[str, Any]) -> list[str]:
 
 def answer(row: dict[str, Any]) -> str:
     """Return what a row of a part answers, as `Batch.replies` does: of a preference or pair both texts."""
-    return "\n".join(all_texts(row)[-2 if row["kind"] in ("preference", "pair") else -1 :])
+    return "\n".join(all_texts(row)[-_answers(row) :])
+
+
+def asked_texts(row: dict[str, Any]) -> list[str]:
+    """Return the texts of a row of a part that come before its answer; a pair and a document have none."""
+    return all_texts(row)[: -_answers(row)]
+
+
+def _answers(row: dict[str, Any]) -> int:
+    return 2 if row["kind"] in ("preference", "pair") else 1
 
 
 def asked_and_answered(row: dict[str, Any]) -> tuple[str, str]:
