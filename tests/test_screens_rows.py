@@ -104,9 +104,53 @@ def test_invisible_characters_are_named_and_joiners_of_a_script_are_not() -> Non
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "England \U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f won.",
+        "PDF\u200cها و 5\u200cساله در پوشه",
+        "അവന്\u200d വന്നു. ഞാന്\u200d",
+        "ශ්\u200dරී",
+        "葛\U000e0100飾区です。",
+        "אני עובד ב-\u2066Google\u2069 בתל אביב",
+        "\u202bمرحبا بالعالم\u202c وشكرا",
+        "שלום\u200f!",
+        "ខ្ញុំ\u200bចូលចិត្ត\u200b។",
+        "Donau\xaddampf\xadschifffahrt",
+        "ㅎ\u3164한글",
+        "👨\u200d👩\u200d👧 ❤️\u200d🔥 🏳️\u200d🌈",
+    ],
+)
+def test_what_a_script_needs_is_not_hidden(text: str) -> None:
+    assert invisible(text) == []
+    assert codes(Hidden(), sft(reply=text)) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("pay\u3164pal \u115f \u061c \u200bb", 4),
+        ("pay\u200fpal", 1),
+        ("при\u200dвет", 1),
+        ("hi\U000e0067\U000e0062", 2),
+        ("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e no end", 4),
+        ("葛\U000e0100\U000e0101", 1),
+        ("if a:\u202e b \u2066c\u2069", 3),
+        ("שלום \u202eabc\u202c \u2066x\ny\u2069", 4),
+        ("p\xada\xady", 2),
+        ("👩\u200d\u200c\u200d\u200cx", 3),
+    ],
+)
+def test_what_hides_text_is_found(text: str, count: int) -> None:
+    assert len(invisible(text)) == count
+    assert codes(Hidden(), sft(reply=text)) == {"hidden.invisible"}
+
+
 def test_words_of_two_scripts_are_found_and_signs_of_science_are_not() -> None:
     assert lookalikes("pаypal and micrοsoft") == ["pаypal", "micrοsoft"]
-    assert lookalikes("Δt is 5 µm, σxσy, sinθ; Привет, мир; café") == []
+    found_too = "Αmazon Βank paypαl logiο сode PAYPАL пaccaжиp"
+    assert lookalikes(found_too) == found_too.split()
+    assert lookalikes("Δt is 5 µm, σxσy, sinθ; Привет, мир; café; hνc, NFκB, λmax; VIPы, SMSка, PDFом") == []
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,29 @@ from trimtab.screens.screen import Hits, RowScreen
 
 _CONTROLS = r"\x00-\x08\x0b\x0e-\x1b\x7f-\x84\x86-\x9f"
 _INVISIBLE = (
-    r"\x{AD}\x{180E}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{206F}\x{FEFF}\x{FFF9}-\x{FFFB}"
-    r"\x{E0000}-\x{E007F}\x{E0100}-\x{E01EF}"
+    r"\x{AD}\x{61C}\x{115F}\x{1160}\x{180E}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{206F}\x{3164}\x{FEFF}\x{FFA0}"
+    r"\x{FFF9}-\x{FFFB}\x{E0000}-\x{E007F}\x{E0100}-\x{E01EF}"
 )
 _ANY = f"[{_CONTROLS}{_INVISIBLE}]"
+_PYTHON_ANY = re.compile(re.sub(r"\\x\{(\w+)\}", lambda code: chr(int(code[1], 16)), _ANY))
 _MIXED = r"\p{Latin}[\p{Cyrillic}\p{Greek}]|[\p{Cyrillic}\p{Greek}]\p{Latin}"
 _WORD = re.compile(r"[^\W\d_]{3,}")
+# What each invisible character may be there for: what it stands in or beside.
 _JOINERS = "\u200c\u200d"
-_MARKS = "\u200e\u200f"
-_GREEK_TWINS = frozenset("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧανορυικ")
+_MARKS = "\u061c\u200e\u200f"
+_FILLERS = "\u115f\u1160\u3164\uffa0"
+_OPENING, _CLOSING = "\u202a\u202b\u2066\u2067\u2068", {"\u202c": "\u202a\u202b", "\u2069": "\u2066\u2067\u2068"}
+# The flags of England, Scotland, Wales and others of their kind are spelled in tags.
+_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+_HYPHENATED = re.compile(r"[^\W\d_]{2}\Z"), re.compile(r"[^\W\d_]{2}")
+# Thai, Lao, Tibetan, Burmese and Khmer put no space between words; a line may break at a zero-width one.
+_UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f]")
+_GREEK_TWINS, _GREEK_INSIDE = frozenset("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"), frozenset("ανορυι")
+_CYRILLIC_TWINS = frozenset("асеорхуіјѕԁһӏԛԝкАВСЕНІЈКМОРЅТХУЗ")
+_LATIN_TWINS = frozenset("aceopxyijsdhlqwkABCEHIJKMOPSTXY")
+_LEAST_LATIN = 4
 _SIGNS = {"LATIN", "CYRILLIC", "GREEK"}
+_NO_JOINING = {*_SIGNS, "ARMENIAN", "GEORGIAN", "COMBINING"}
 
 
 class Hidden(RowScreen):
@@ -28,7 +41,7 @@ class Hidden(RowScreen):
     codes = ("hidden.invisible", "hidden.lookalike")
 
     def hits(self, batch: Batch) -> Hits:
-        """Return the rows with either; joiners inside emoji, Arabic or Indic words are no finding."""
+        """Return the rows with either; what emoji or a script need to be written right is no finding."""
         if batch.ascii:
             mixed: list[int] = []
         else:
@@ -39,29 +52,57 @@ class Hidden(RowScreen):
 
 def invisible(text: str) -> list[str]:
     """Return the invisible characters in `text` that its script does not need, as U+XXXX, in order."""
-    found = []
-    leftward: bool | None = None
-    for i, char in ((match.start(), match[0]) for match in _PYTHON_ANY.finditer(text)):
-        if char in _JOINERS and i and not _latin(text[i - 1]) and not _latin(text[i + 1 : i + 2]):
-            continue
-        if char in _MARKS:
-            if leftward is None:  # the whole text is looked through, and once
-                leftward = any(unicodedata.bidirectional(c) in ("R", "AL") for c in text)
-            if leftward:
-                continue
-        if not (char == "\ufeff" and i == 0):
-            found.append(f"U+{ord(char):04X}")
-    return found
+    first = 1 if text.startswith("\ufeff") else 0
+    text = _FLAG.sub("", text)
+    found = [(m.start(), m[0]) for m in _PYTHON_ANY.finditer(text, first) if not _needed(text, m.start())]
+    if any(char in _MARKS or char in _OPENING or char in _CLOSING for _, char in found) and _leftward(text):
+        paired = _paired(text)
+        found = [(i, char) for i, char in found if char not in _MARKS and i not in paired]
+    return [f"U+{ord(char):04X}" for _, char in found]
 
 
-def _latin(char: str) -> bool:
-    # At the border of a word, a joiner joins nothing: a space counts as Latin here.
-    return (
-        char == ""
-        or char.isspace()
-        or (char.isalnum() and "LATIN" in unicodedata.name(char, ""))
-        or char.isascii()
-    )
+def _needed(text: str, i: int) -> bool:
+    """Whether the script of either neighbour needs the invisible character at `i`."""
+    char, before, after = text[i], text[max(0, i - 1) : i], text[i + 1 : i + 2]
+    if char in _JOINERS:
+        return _joins(before) or _joins(after)
+    if char == "\u200b":
+        return any(map(_UNSPACED.match, (before, after)))
+    if char == "\xad":  # where a long word may be divided
+        return bool(_HYPHENATED[0].search(text, max(0, i - 2), i) and _HYPHENATED[1].match(text, i + 1))
+    if char in _FILLERS:
+        return any(c and c not in _FILLERS and _script(c) == "HANGUL" for c in (before, after))
+    return char >= "\U000e0100" and _script(before) == "CJK"  # variants of one ideograph
+
+
+def _script(char: str) -> str:
+    return unicodedata.name(char, "?").split()[0] if char else ""
+
+
+def _joins(char: str) -> bool:
+    """Whether a joiner may stand beside a character: letters and vowels of many scripts, and emoji; not Latin and its like."""
+    if not char or char.isascii():
+        return False
+    kind = unicodedata.category(char)
+    return (kind[0] in "LM" or kind in ("So", "Sk")) and _script(char) not in _NO_JOINING
+
+
+def _leftward(text: str) -> bool:
+    # The marks themselves count as such letters in Unicode.
+    return any(c.isalpha() and unicodedata.bidirectional(c) in ("R", "AL") for c in text)
+
+
+def _paired(text: str) -> set[int]:
+    """Return where the embeddings and isolates stand that are closed on their line; overrides are nobody's spelling."""
+    paired, opened = set[int](), list[int]()
+    for i, char in enumerate(text):
+        if char == "\n":
+            opened.clear()
+        elif char in _OPENING:
+            opened.append(i)
+        elif char in _CLOSING and opened and text[opened[-1]] in _CLOSING[char]:
+            paired |= {i, opened.pop()}
+    return paired
 
 
 def lookalikes(text: str) -> list[str]:
@@ -72,15 +113,26 @@ def lookalikes(text: str) -> list[str]:
 def _mixes(word: str) -> bool:
     if word.isascii():
         return False
-    scripts = [unicodedata.name(c, "?").split()[0] for c in word]
+    scripts = [_script(c) for c in word]
     kinds = set(scripts) & _SIGNS
     if len(kinds) < 2:
         return False
-    # Greek letters at an end are signs of science (Δt, 5µm, sinθ), and most look like no Latin letter (σxσy).
-    return "CYRILLIC" in kinds or any(c in _GREEK_TWINS for c in word[1:-1])
+    of = {kind: [c for c, script in zip(word, scripts, strict=True) if script == kind] for kind in kinds}
+    return _as_cyrillic(word, scripts, of) if "CYRILLIC" in kinds else _as_greek(word, of)
 
 
-_PYTHON_ANY = re.compile(
-    "[\x00-\x08\x0b\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
-)
+def _as_cyrillic(word: str, scripts: list[str], of: dict[str, list[str]]) -> bool:
+    """Whether all letters of one script could be taken for the other's, and are no ending of an abbreviation (SMSка)."""
+    latin = len(of.get("LATIN", ()))
+    if latin > 1 and set(scripts[:latin]) == {"LATIN"} and word[:latin].isupper() and word[latin:].islower():
+        return False
+    foreign = _CYRILLIC_TWINS.issuperset(of["CYRILLIC"])
+    return foreign or _LATIN_TWINS.issuperset(of.get("LATIN", ())) or "GREEK" in of
+
+
+def _as_greek(word: str, of: dict[str, list[str]]) -> bool:
+    # Greek letters are signs of science (Δt, 5µm, sinθ, hνc), and most look like no Latin letter (σxσy).
+    latin, twins = len(of["LATIN"]), _GREEK_TWINS.intersection(of["GREEK"])
+    return latin >= _LEAST_LATIN - 1 and (
+        bool(twins) or (latin >= _LEAST_LATIN and any(c in _GREEK_INSIDE for c in word[1:-1]))
+    )
