@@ -171,6 +171,38 @@ def test_words_of_two_scripts_are_found_and_signs_of_science_are_not() -> None:
         ("test card 4111 1111 1111 1111", ""),
         ("it is 6.4031242374328485 long", ""),
         ("use a password of 12 letters", ""),
+        ("DB_PASSWORD=Xk9mP2vL5nQq8Z!\nDEBUG=1", "secrets.key"),
+        ("aws_secret_access_key = wJalrXUtnFEMIK7MDENGbPxRfiCYzzTRUEKEYa1", "secrets.key"),
+        ('{"api_key": "9fK3aB77dQzPq1LmN0xYtR", "user": "bob"}', "secrets.key"),
+        ('{"password": "Tr0ub4dor&3xyZ"}', "secrets.key"),
+        ("api_key = 'a1b2c3d4e5f60718293a4b5c6d7e8f90'", "secrets.key"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----", "secrets.key"),
+        ("https://hooks.slack.com/services/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", "secrets.key"),
+        ("xapp-1-A0123456789-1234567890123-abcdef0123456789abcdef0123456789", "secrets.key"),
+        ("SG.aBcDeFgHiJkLmNoPqRsTuV.aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789aBcDeFg", "secrets.key"),
+        ("npm_aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789", "secrets.key"),
+        ("pypi-AgEIcHlwaS5vcmcCJGFiY2RlZmdoLWlqa2wtbW5vcC1xcnN0", "secrets.key"),
+        ("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", "secrets.key"),
+        ("redis://:S3cretPassw0rd@10.1.2.3:6379/0", "secrets.key"),
+        ("postgres://admin:p%2Fss9word@10.0.0.2:5432/x", "secrets.key"),
+        ("password = pbkdf2_sha256.hash(form_value)", ""),
+        ("secret_key = b64encode(os.urandom(32))", ""),
+        ("password: config2.PASSWORD_Value", ""),
+        ("PASSWORD=$DB_PASSWORD2_Value", ""),
+        ("postgresql://user:password@localhost:5432/mydb", ""),
+        ("postgres://admin:${DB_PASS1}@db, amqp://guest2:guest2@mq", ""),
+        ("the key AKIAIOSFODNN7EXAMPLE of the documentation", ""),
+        ("openai.api_key = 'sk-your-api-key-goes-here'", ""),
+        ('class="sk-toggleable__label-arrow-fitted"', ""),
+        ("hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", ""),
+        ("IBAN AT61 1904 3002 3457 3201 BIC BKAUATWW", "personal.card"),
+        ("BE68 5390 0754 7034 EUR 300 paid", "personal.card"),
+        ("ES91 2100 0418 4502 0005 1332 USD", "personal.card"),
+        ("PL61 1090 1014 0000 0712 1981 2874 BANK PEKAO", "personal.card"),
+        ("NO93 8601 1117 947 and DE89370400440532013000X", "personal.card"),
+        ("DE89370400440532013000X or ZZ89 3704 0044 0532 0130 00", ""),
+        ("My Mastercard is 2223 0031 2200 3222 exp 10/27", "personal.card"),
+        ("2799 0031 2200 3226 is no Mastercard", ""),
     ],
 )
 def test_secrets_and_personal_data(text: str, code: str) -> None:
@@ -180,6 +212,7 @@ def test_secrets_and_personal_data(text: str, code: str) -> None:
 def test_checksums() -> None:
     assert (is_card("4539148803436467"), is_card("4539148803436468"), is_card("1")) == (True, False, False)
     assert (is_iban("GB82 WEST 1234 5698 7654 32"), is_iban("GB82 WEST 1234 5698 7654 33")) == (True, False)
+    assert is_iban("AT61 1904 3002 3457 3201 BIC BKAU") and not is_iban("AT61 1904 3002 3457 3201BIC")
 
 
 @pytest.mark.parametrize(
