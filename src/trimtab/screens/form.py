@@ -15,6 +15,9 @@ from trimtab.screens.screen import Hits, RowScreen
 LONGEST = 100_000
 """Characters of all texts of a row, unless the policy says otherwise."""
 _OPEN_END = re.compile(r"(?<=[^\W\d_])[,\u2013\u2014]\s*$|(?:^|\s)(\w+)\s*$")
+# Fenced or quoted code, and lines that are code without a fence: HTML, LaTeX, YAML with a quoted slot, statements.
+_CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+_CODE_LINE = re.compile(r"^.*(?:</?[a-zA-Z][\w-]*[ >/]|\\[a-zA-Z]+\{|[\"']\{\{|\}\}[\"']|\{%|(?:;|[^{]\{|[^}]\})\s*$).*$", re.MULTILINE)
 _OPEN = "_,\u2013\u2014"
 _LEAST_WORDS = 15
 # Whose turn may follow whose: tools, one or several, answer what the assistant called, and it goes on from there.
@@ -35,6 +38,8 @@ class Form(RowScreen):
         self._placeholder, self._joined = any_of(known["placeholder"]), any_of(known["joined"])
         self._no_reply = any_of(known["no_reply"])
         self._template, self._boilerplate = any_of(known["template"]), any_of(known["boilerplate"])
+        self._slot, self._runaway = any_of([known["braces"], *known["slot"]]), any_of([known["runaway"]])
+        self._braces, self._brackets = (re.compile(any_of(p)) for p in ([known["braces"]], known["slot"]))
         self._unfinished = frozenset(known["unfinished"])
 
     def hits(self, batch: Batch) -> Hits:
@@ -46,7 +51,7 @@ class Form(RowScreen):
             "form.roles": [i for i, r in enumerate(batch.records) if not in_order(r)],
             "form.long": [i for i, parts in enumerate(batch.parts) if is_long(parts, self.longest)],
             "form.truncated": [i for i, reply in enumerate(batch.replies) if self._cut_off(reply)],
-            "form.template": matching(batch.column, self._template),
+            "form.template": self._templates(batch),
             "form.boilerplate": matching(batch.reply_column, self._boilerplate),
         }
 
@@ -63,6 +68,16 @@ class Form(RowScreen):
         whole = {row for row, k in hits if k + 1 < ends[row]}
         asked = matching(arrow(batch.prompts), self._joined)
         return sorted({*whole, *asked, *matching(batch.reply_column, self._no_reply)})
+
+    def _templates(self, batch: Batch) -> list[int]:
+        slots = (i for i in matching(batch.column, self._slot) if self._unfilled(batch.texts[i]))
+        runaway = matching(batch.reply_column, self._runaway)
+        return sorted({*matching(batch.column, self._template), *slots, *runaway})
+
+    def _unfilled(self, text: str) -> bool:
+        """Whether a text has a slot outside of code."""
+        prose = _CODE.sub(" ", text)
+        return bool(self._brackets.search(prose) or self._braces.search(_CODE_LINE.sub("", prose)))
 
     def _cut_off(self, reply: str) -> bool:
         end = reply[-60:]
