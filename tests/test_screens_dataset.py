@@ -480,6 +480,26 @@ def test_bad_input_is_one_error(tmp_path: Path, name: str, data: bytes | None, c
     assert [p.code for p in caught.value.problems] == [code]
 
 
+def test_what_a_csv_reader_refuses_is_kept_as_it_was(tmp_path: Path) -> None:
+    lines = ["prompt,completion", "Name a hill,Ben", "only one", ",none", 'Bad,"never closed', "Name a bog,Moor"]
+    done = run(write(tmp_path / "d.csv", lines), tmp_path / "out")
+    assert (done.rows, done.kept) == (4, 1)
+    assert [(row["place"], row["raw"]) for row in read(tmp_path / "out/excluded.parquet")] == [
+        ("d.csv, line 3", "only one\n"),
+        ("d.csv, line 4", '{"prompt": "", "completion": "none"}\n'),
+        ("d.csv, line 5 to 6", 'Bad,"never closed\nName a bog,Moor\n'),
+    ]
+
+
+def test_what_is_cut_of_a_long_row_says_so(tmp_path: Path) -> None:
+    long = "x" * 70_000
+    for name in ("d.jsonl", "d.csv"):
+        run(write(tmp_path / name, ["a,b", f'"{long}'] if name == "d.csv" else [f"{{{long}"]), tmp_path / "out")
+        raw = read(tmp_path / "out/excluded.parquet")[0]["raw"]
+        assert raw.endswith("xx [cut: 65,536 of 70,002]")
+        assert len(raw) == 65_536 + len(" [cut: 65,536 of 70,002]")
+
+
 def test_a_dataset_without_a_record_is_excluded_whole(tmp_path: Path) -> None:
     done = run(write(tmp_path / "d.jsonl", [{"other": 1}, "{", {"text": ""}]), tmp_path / "out")
     assert (done.rows, done.records, done.kept, done.excluded) == (3, 0, 0, 3)

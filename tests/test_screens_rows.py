@@ -214,6 +214,7 @@ def test_words_of_two_scripts_are_found_and_signs_of_science_are_not() -> None:
         ("password = pbkdf2_sha256.hash(form_value)", ""),
         ("secret_key = b64encode(os.urandom(32))", ""),
         ("password: config2.PASSWORD_Value", ""),
+        ('{"password": "pa$$w0rd1"}', ""),
         ("PASSWORD=$DB_PASSWORD2_Value", ""),
         ("postgresql://user:password@localhost:5432/mydb", ""),
         ("postgres://admin:${DB_PASS1}@db, amqp://guest2:guest2@mq", ""),

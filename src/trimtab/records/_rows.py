@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trimtab.errors import InputError, Problem
@@ -12,11 +12,12 @@ from trimtab.records.shapes import Row, ShapeError, refuse_flaws, short
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that was not taken: where it is, a stable code and the reason."""
+    """A row that was not taken: where it is, a stable code and the reason; and its text where a reader has it (CSV)."""
 
     place: str
     code: str
     reason: str
+    text: str | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         """One line: place, reason and code."""

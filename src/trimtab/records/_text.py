@@ -11,6 +11,7 @@ import csv
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +19,8 @@ from trimtab.records._rows import Item, Rejected, checked, not_utf8, unusable
 from trimtab.records.shapes import Row, parse_flawless, parse_json, short
 
 MAX_LINE = 32 * 2**20
+MOST_RAW = 64 * 1024
+"""Bytes (of CSV, characters) of a row that was not taken which are held and shown."""
 _SKIP = 2**20
 
 Stream = IO[bytes] | gzip.GzipFile
@@ -112,27 +115,62 @@ def _csv(stream: Stream, path: Path) -> Iterator[Item]:
     # The limit belongs to the module, not to a reader; its default of 128 KiB is less than a long text.
     csv.field_size_limit(MAX_LINE)
     long: list[int] = []
-    table = csv.reader(_csv_lines(stream, path, long), strict=True)
+    raw = _Raw()
+    table = csv.reader(raw.seen(_csv_lines(stream, path, long)), strict=True)
     header = _header(table, path)
     if long:
         message = f"has a line over {MAX_LINE // 2**20} MiB before or in its header"
         raise unusable("records.csv", path, message, "Repair its first line")
     while True:
         place = f"line {table.line_num + 1}"
+        raw.clear()
         try:
             cells = next(table)
         except StopIteration:
             return
         except csv.Error as error:
             long.clear()
-            yield place, Rejected(_span(place, table.line_num), "records.csv", f"not CSV ({error})")
+            yield place, Rejected(
+                _span(place, table.line_num), "records.csv", f"not CSV ({error})", raw.text()
+            )
             continue
         if long:
             # A row that lost a line must not pass as whole.
             long.clear()
             yield place, _too_long(place)
         elif cells:
-            yield place, _csv_row(header, cells, place)
+            row = _csv_row(header, cells, _span(place, table.line_num))
+            yield place, replace(row, text=raw.text()) if isinstance(row, Rejected) else row
+
+
+class _Raw:
+    """The lines of the row that a CSV reader is at, of a long one the beginning: an open quote may swallow a whole file."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._size = 0
+
+    def clear(self) -> None:
+        """Begin a row."""
+        self._lines, self._size = [], 0
+
+    def seen(self, lines: Iterator[str]) -> Iterator[str]:
+        """Yield `lines`, and remember them."""
+        for line in lines:
+            if self._size < MOST_RAW:
+                self._lines.append(line[: MOST_RAW - self._size])
+            self._size += len(line)
+            yield line
+
+    def text(self) -> str:
+        """Return the lines of the row as they were, but for what is no UTF-8."""
+        text = "".join(self._lines).encode("utf-8", "surrogateescape").decode(errors="backslashreplace")
+        return shown_raw(text, self._size)
+
+
+def shown_raw(text: str, size: int) -> str:
+    """Return what is shown of a row that was not taken: `text`, and when that is not all of its `size`, that it is not."""
+    return text if size <= MOST_RAW else f"{text} [cut: {MOST_RAW:,} of {size:,}]"
 
 
 def _span(place: str, last: int) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from trimtab import __version__
 from trimtab.engine import spread_out
+from trimtab.records._text import MOST_RAW, shown_raw
 from trimtab.records.columns import record_table
 from trimtab.records.read import Rejected
 from trimtab.records.record import Record, sha256
@@ -41,7 +42,6 @@ from trimtab.screens.usual import step_of
 
 CASES = "held_out.json"
 UNREADABLE, EMPTY = "form.unreadable", "form.empty"
-_MOST_RAW = 64 * 1024
 _DIGEST, _TALLY = b"trimtab.input", b"trimtab.tally"
 _SHIFT = 32
 _TOLD = 240  # characters by which a language is told: about forty words
@@ -147,9 +147,14 @@ def _read(unit: Unit) -> _Read:
         read.lines.append(line)
         read.places.append(f"{unit.file}, {place}")
         read.taken.append(taken)
-        broken = isinstance(taken, Rejected) and data is not None
-        read.raw.append((data or b"")[:_MOST_RAW].decode(errors="backslashreplace") if broken else None)
+        read.raw.append(_raw(taken, data) if isinstance(taken, Rejected) else None)
     return read
+
+
+def _raw(rejected: Rejected, data: bytes | None) -> str | None:
+    if data is None:
+        return rejected.text
+    return shown_raw(data[:MOST_RAW].decode(errors="backslashreplace"), len(data))
 
 
 def _checked(

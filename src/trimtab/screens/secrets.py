@@ -14,7 +14,7 @@ _DIGITS = re.compile(r"\D")
 _LEAST_DIGITS, _LEAST_LENGTH = 4, 16  # of a value that has neither signs nor letters of both cases
 # What stands in documentation where a key belongs, and what names one instead of being it.
 _STANDS_FOR_ONE = re.compile(r"(?i)example|your|placeholder|change_?me|dummy|x{5,}|\*{3,}")
-_NAME = re.compile(r"(?i)secret|p[a@]ssw|(?:^|[_-])(?:key|token)(?:$|[_-])|^\$")
+_NAME = re.compile(r"(?i)secret|p[a@](?:ss|\$\$)w|(?:^|[_-])(?:key|token)(?:$|[_-])|^\$")
 _ALGORITHM = re.compile(r"(?i)pbkdf2|sha\d+|md5|base64|b64|utf8|oauth2|[har]s(?:256|384|512)|aes\d*")
 _CODE = re.compile(r"[(\[]|\.[A-Za-z_]")
 _USUAL_WORD = re.compile(

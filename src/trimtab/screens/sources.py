@@ -277,7 +277,8 @@ def _far_away(address: str) -> Iterator[None]:
 
 def _item_lines(path: str) -> Iterator[bytes]:
     for place, row in iter_rows(path):
-        value = [place, row.code, row.reason] if isinstance(row, Rejected) else [place, row]
+        # An open quote swallows lines, all of which the row's own place names.
+        value = [row.place, row.code, row.reason, row.text] if isinstance(row, Rejected) else [place, row]
         yield json.dumps(value, default=_no_text).encode() + b"\n"
 
 
@@ -345,7 +346,10 @@ class _Window:
 
 
 def unit_rows(unit: Unit) -> Iterator[tuple[int, Item, bytes | None]]:
-    """Yield line, (place, row or reason) and the bytes of every row of a unit that is not blank."""
+    """Yield line, (place, row or reason) and the bytes of every row of a unit that is not blank.
+
+    The bytes are those of the row as JSON where another reader gave it; it gave the text of what it rejected, if it had it.
+    """
     try:
         with Path(unit.path).open("rb") as file:
             for offset, line in _lines(_window(file, unit), Path(unit.file)):
@@ -354,11 +358,17 @@ def unit_rows(unit: Unit) -> Iterator[tuple[int, Item, bytes | None]]:
                 if line is None:
                     yield number, (place, _too_long(place)), None
                 elif unit.items:
-                    yield number, _item(line), line
+                    place, row = _item(line)
+                    yield number, (place, row), None if isinstance(row, Rejected) else _row_alone(line, place)
                 elif line.strip():
                     yield number, (place, _json_line(line, place)), line
     except OSError as error:
         raise os_error(error, unit.file) from error
+
+
+def _row_alone(line: bytes, place: str) -> bytes:
+    """Return an item without its place: the row as JSON."""
+    return line.removeprefix(f"[{json.dumps(place)}, ".encode()).removesuffix(b"]\n") + b"\n"
 
 
 def _item(line: bytes) -> Item:
