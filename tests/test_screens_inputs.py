@@ -417,6 +417,27 @@ def test_ignored_keys_are_those_of_each_row_and_few() -> None:
     assert max(map(len, long.counts())) <= 62
 
 
+def test_replies_that_are_marked_as_bad_are_not_kept(tmp_path: Path) -> None:
+    kto = [{"prompt": text(i), "completion": text(i + 100), "label": bool(i % 2)} for i in range(4)]
+    no = {"prompt": "Is ice heavier than water?", "completion": "No", "label": False}
+    kto[2]["completion"] = [{"role": "assistant", "content": text(102)}]
+    done = run(write(tmp_path / "d.jsonl", [*kto, no]), tmp_path / "out")
+    assert (done.kept, done.ignored) == (3, {"label": 3})
+    assert [(row["place"][-1], row["why"][-18:]) for row in read(tmp_path / "out/excluded.parquet")] == [
+        (line, "[records.unwanted]") for line in "13"
+    ]
+
+
+def test_the_keys_of_most_rows_are_named_first(command: Command, tmp_path: Path) -> None:
+    lines = [{"text": text(i), **{f"k{j}": 1 for j in range(10)}, **({"z": 1} if i else {})} for i in range(3)]
+    for line in lines[1:]:
+        del line["k0"]
+    err = " ".join(command("screen", write(tmp_path / "d.jsonl", lines), "-o", tmp_path / "out", "--exit-zero").err.split())
+    assert "'k1' of 3 rows" in err
+    assert "and 3 more keys" in err
+    assert "'k0'" not in err
+
+
 def test_of_mixed_kinds_one_is_trained_on(command: Command, tmp_path: Path) -> None:
     pairs = [{"text_a": text(i), "text_b": text(i + 100)} for i in (300, 301)]
     data = write(tmp_path / "d.jsonl", [*rows(3), *pairs])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from trimtab.governance.screening import ScreenPolicy
     from trimtab.screens.dataset import Screening
@@ -165,13 +165,17 @@ def _notes(done: Screening) -> list[str]:
     notes = told_left_out(done.left_out)
     notes += [done.reference] if done.reference else []
     if done.ignored:
-        keys = ", ".join(f"{key!a} of {n:,} rows" for key, n in sorted(done.ignored.items())[:_KEYS])
+        keys = ", ".join(f"{key!a} of {n:,} rows" for key, n in _most_rows_first(done.ignored)[:_KEYS])
         more = f" and {len(done.ignored) - _KEYS} more keys" if len(done.ignored) > _KEYS else ""
         notes.append(f"not in the kept rows, since records do not hold it: {keys}{more}")
     if len(done.kinds_kept) > 1:
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(done.kinds_kept.items()))
         notes.append(f"kinds: {kinds}; an adapter learns from one, named by --kind")
     return notes
+
+
+def _most_rows_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _tell(summary: dict[str, Any], *, json: bool) -> None:

@@ -32,6 +32,10 @@ SHAPES_HELP = (
 )
 
 
+# Answers to which a label of false agrees.
+_DENIALS = ("No", "no", "No.", "False", "false", "False.", "0")
+
+
 class ShapeError(ValueError):
     """A row that cannot become a record: its stable code, its place and the reason."""
 
@@ -322,6 +326,9 @@ def _instruction(row: Row) -> Record:
 
 
 def _completion(row: Row) -> Record:
+    # A reply that somebody marked as bad (TRL's KTO) would be learned as if it were good.
+    if row.get("label") is False and row["completion"] not in _DENIALS:
+        raise ShapeError("records.unwanted", "label is false: the completion is marked as one that is not wanted")
     return checked_record("sft", messages=_reply(row, "completion"))
 
 
