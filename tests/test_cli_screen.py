@@ -81,6 +81,8 @@ def test_a_policy_of_ones_own(command: Command, tmp_path: Path) -> None:
     ("text", "codes"),
     [
         ('exclude = ["form.nothing"]\nmust_run = ["x"]', ["policy.unknown-code"] * 2),
+        ('[limits]\n"form.empty" = 5\n"form.same" = -0.1', ["policy.no-share"] * 2),
+        ('[limits]\n"form.empty" = true', ["policy.screen"]),
         ('exclude = ["bias.association", "fidelity.copied"]', ["policy.marks-no-row"] * 2),
         ("exclude = 1\nlimit = 2", ["policy.screen"] * 2),
         ("[settings]\nlongest = 0", ["policy.screen"]),

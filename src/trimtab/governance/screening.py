@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from trimtab.errors import ConfigError, Problem
 from trimtab.governance.policy import Outcome
@@ -20,6 +20,13 @@ from trimtab.screens.settings import Settings
 from trimtab.statistics.estimate import Estimate
 
 
+def _number(value: object) -> object:
+    """Refuse true and false, which Python takes for one and zero."""
+    if isinstance(value, bool):
+        raise ValueError("is true or false, not a number")
+    return value
+
+
 class ScreenPolicy(BaseModel):
     """Codes whose rows are excluded, limits of figures by code, checks that must run, and settings of the checks."""
 
@@ -27,7 +34,7 @@ class ScreenPolicy(BaseModel):
 
     exclude: tuple[str, ...]
     must_run: tuple[str, ...]
-    limits: dict[str, float]
+    limits: dict[str, Annotated[float, BeforeValidator(_number)]]
     settings: Settings = Field(default_factory=Settings)
 
     @property
@@ -60,7 +67,7 @@ def read_screen_policy(path: Path | None) -> ScreenPolicy:
         policy = ScreenPolicy.model_validate({**base, **{k: _over(base.get(k), v) for k, v in table.items()}})
     except ValidationError as error:
         raise ConfigError([_problem(path, e["loc"], e["msg"]) for e in error.errors()]) from error
-    if problems := [*_unknown(policy, path), *_without_rows(policy, path)]:
+    if problems := [*_unknown(policy, path), *_without_rows(policy, path), *_no_shares(policy, path)]:
         raise ConfigError(problems)
     return policy
 
@@ -98,6 +105,16 @@ def _without_rows(policy: ScreenPolicy, path: Path) -> list[Problem]:
         Problem("policy.marks-no-row", f"{path}, exclude", f"{code!a} is a figure of the whole dataset", fix)
         for code in policy.exclude
         if code in abouts() and not abouts()[code].marks
+    ]
+
+
+def _no_shares(policy: ScreenPolicy, path: Path) -> list[Problem]:
+    """A limit over 1 on a share of rows would never be exceeded (5 is meant to be 5 %), and one below 0 always."""
+    fix = "Give it as a share: 0.05 is 5 %"
+    return [
+        Problem("policy.no-share", f"{path}, limits.{code}", f"{limit:g} is no share of the rows", fix)
+        for code, limit in policy.limits.items()
+        if not 0 <= limit <= 1 and code in abouts() and abouts()[code].marks
     ]
 
 
