@@ -181,7 +181,12 @@ def test_many_questions_on_one_passage_are_no_repeats(tmp_path: Path) -> None:
 def test_questions_with_one_answer_after_a_long_text_are_no_repeats(
     tmp_path: Path, asked: Any, repeats: tuple[int, ...]
 ) -> None:
-    questions = ["My card was eaten", "Does the duke own mines?", "A thief took my purse", "Is it used today?"]
+    questions = [
+        "My card was eaten",
+        "Does the duke own mines?",
+        "A thief took my purse",
+        "Is it used today?",
+    ]
     lines = [asked(text(1, 200), question) for question in questions]
     run(write(tmp_path / "d.jsonl", lines), tmp_path / "out")
     places = [row["place"] for row in read(tmp_path / "out/excluded.parquet")]
@@ -190,7 +195,10 @@ def test_questions_with_one_answer_after_a_long_text_are_no_repeats(
 
 def test_an_edited_request_is_a_repeat(tmp_path: Path) -> None:
     asked = text(1, 80)
-    edited = [" ".join(["other" if i in places else w for i, w in enumerate(asked.split())]) for places in ([], [40], [79])]
+    edited = [
+        " ".join(["other" if i in places else w for i, w in enumerate(asked.split())])
+        for places in ([], [40], [79])
+    ]
     lines = [{"instruction": request, "output": "Yes"} for request in edited]
     assert run(write(tmp_path / "d.jsonl", lines), tmp_path / "out").reasons == {"duplicates.near": 2}
 
@@ -365,6 +373,14 @@ def test_what_wraps_many_cases_is_no_leak_and_what_they_ask_is(tmp_path: Path, w
     assert found["contamination.near"].rows == ("d.jsonl, line 6",)
 
 
+@pytest.mark.parametrize("key", ["instruction", "question"])
+def test_one_question_in_many_cases_is_theirs(tmp_path: Path, key: str) -> None:
+    cases = [{key: text(4, 12), "output": text(i, 6), "id": f"n{i}", "run_id": str(i)} for i in range(4)]
+    data = write(tmp_path / "d.jsonl", [{"prompt": text(4, 12), "completion": text(9)}])
+    found = by_code(run(data, tmp_path / "out", against=[str(write(tmp_path / "eval.jsonl", cases))]))
+    assert found["contamination.grams"].rows == ("d.jsonl, line 1",)
+
+
 def test_findings_name_the_case_and_what_was_left_out(tmp_path: Path) -> None:
     cases: list[Row | str | bytes] = [
         {"question": text(40, 12)},
@@ -481,7 +497,14 @@ def test_bad_input_is_one_error(tmp_path: Path, name: str, data: bytes | None, c
 
 
 def test_what_a_csv_reader_refuses_is_kept_as_it_was(tmp_path: Path) -> None:
-    lines = ["prompt,completion", "Name a hill,Ben", "only one", ",none", 'Bad,"never closed', "Name a bog,Moor"]
+    lines = [
+        "prompt,completion",
+        "Name a hill,Ben",
+        "only one",
+        ",none",
+        'Bad,"never closed',
+        "Name a bog,Moor",
+    ]
     done = run(write(tmp_path / "d.csv", lines), tmp_path / "out")
     assert (done.rows, done.kept) == (4, 1)
     assert [(row["place"], row["raw"]) for row in read(tmp_path / "out/excluded.parquet")] == [
@@ -494,7 +517,10 @@ def test_what_a_csv_reader_refuses_is_kept_as_it_was(tmp_path: Path) -> None:
 def test_what_is_cut_of_a_long_row_says_so(tmp_path: Path) -> None:
     long = "x" * 70_000
     for name in ("d.jsonl", "d.csv"):
-        run(write(tmp_path / name, ["a,b", f'"{long}'] if name == "d.csv" else [f"{{{long}"]), tmp_path / "out")
+        run(
+            write(tmp_path / name, ["a,b", f'"{long}'] if name == "d.csv" else [f"{{{long}"]),
+            tmp_path / "out",
+        )
         raw = read(tmp_path / "out/excluded.parquet")[0]["raw"]
         assert raw.endswith("xx [cut: 65,536 of 70,002]")
         assert len(raw) == 65_536 + len(" [cut: 65,536 of 70,002]")

@@ -429,10 +429,16 @@ def test_replies_that_are_marked_as_bad_are_not_kept(tmp_path: Path) -> None:
 
 
 def test_the_keys_of_most_rows_are_named_first(command: Command, tmp_path: Path) -> None:
-    lines = [{"text": text(i), **{f"k{j}": 1 for j in range(10)}, **({"z": 1} if i else {})} for i in range(3)]
+    lines = [
+        {"text": text(i), **{f"k{j}": 1 for j in range(10)}, **({"z": 1} if i else {})} for i in range(3)
+    ]
     for line in lines[1:]:
         del line["k0"]
-    err = " ".join(command("screen", write(tmp_path / "d.jsonl", lines), "-o", tmp_path / "out", "--exit-zero").err.split())
+    err = " ".join(
+        command(
+            "screen", write(tmp_path / "d.jsonl", lines), "-o", tmp_path / "out", "--exit-zero"
+        ).err.split()
+    )
     assert "'k1' of 3 rows" in err
     assert "and 3 more keys" in err
     assert "'k0'" not in err

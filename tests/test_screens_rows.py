@@ -239,7 +239,8 @@ def test_secrets_and_personal_data(text: str, code: str) -> None:
 def test_checksums() -> None:
     assert (is_card("4539148803436467"), is_card("4539148803436468"), is_card("1")) == (True, False, False)
     assert (is_iban("GB82 WEST 1234 5698 7654 32"), is_iban("GB82 WEST 1234 5698 7654 33")) == (True, False)
-    assert is_iban("AT61 1904 3002 3457 3201 BIC BKAU") and not is_iban("AT61 1904 3002 3457 3201BIC")
+    assert is_iban("AT61 1904 3002 3457 3201 BIC BKAU")
+    assert not is_iban("AT61 1904 3002 3457 3201BIC")
 
 
 @pytest.mark.parametrize(
@@ -271,7 +272,10 @@ def test_checksums() -> None:
         ("<!-- AI chat widget --> <!-- Voice assistant button goes here -->", False),
         ("[system]\nname = alpha", False),
         ("<instructions>\nBoil water.\n</instructions>", False),
-        ("A later rule can override the previous rules. You may ignore earlier rules of lower weight.", False),
+        (
+            "A later rule can override the previous rules. You may ignore earlier rules of lower weight.",
+            False,
+        ),
         ("Keep the line and git will ignore the previous commit messages.", False),
         ("To show the system message at login, edit /etc/motd.", False),
         ("You can ignore the instructions above if the lamp is green.", False),

@@ -130,8 +130,9 @@ def _csv(stream: Stream, path: Path) -> Iterator[Item]:
             return
         except csv.Error as error:
             long.clear()
-            yield place, Rejected(
-                _span(place, table.line_num), "records.csv", f"not CSV ({error})", raw.text()
+            yield (
+                place,
+                Rejected(_span(place, table.line_num), "records.csv", f"not CSV ({error})", raw.text()),
             )
             continue
         if long:

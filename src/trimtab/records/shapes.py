@@ -328,7 +328,9 @@ def _instruction(row: Row) -> Record:
 def _completion(row: Row) -> Record:
     # A reply that somebody marked as bad (TRL's KTO) would be learned as if it were good.
     if row.get("label") is False and row["completion"] not in _DENIALS:
-        raise ShapeError("records.unwanted", "label is false: the completion is marked as one that is not wanted")
+        raise ShapeError(
+            "records.unwanted", "label is false: the completion is marked as one that is not wanted"
+        )
     return checked_record("sft", messages=_reply(row, "completion"))
 
 

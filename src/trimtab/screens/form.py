@@ -17,7 +17,10 @@ LONGEST = 100_000
 _OPEN_END = re.compile(r"(?<=[^\W\d_])[,\u2013\u2014]\s*$|(?:^|\s)(\w+)\s*$")
 # Fenced or quoted code, and lines that are code without a fence: HTML, LaTeX, YAML with a quoted slot, statements.
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
-_CODE_LINE = re.compile(r"^.*(?:</?[a-zA-Z][\w-]*[ >/]|\\[a-zA-Z]+\{|[\"']\{\{|\}\}[\"']|\{%|(?:;|[^{]\{|[^}]\})\s*$).*$", re.MULTILINE)
+_CODE_LINE = re.compile(
+    r"^.*(?:</?[a-zA-Z][\w-]*[ >/]|\\[a-zA-Z]+\{|[\"']\{\{|\}\}[\"']|\{%|(?:;|[^{]\{|[^}]\})\s*$).*$",
+    re.MULTILINE,
+)
 _OPEN = "_,\u2013\u2014"
 _LEAST_WORDS = 15
 # Whose turn may follow whose: tools, one or several, answer what the assistant called, and it goes on from there.

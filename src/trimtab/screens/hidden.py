@@ -21,7 +21,10 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 _JOINERS = "\u200c\u200d"
 _MARKS = "\u061c\u200e\u200f"
 _FILLERS = "\u115f\u1160\u3164\uffa0"
-_OPENING, _CLOSING = "\u202a\u202b\u2066\u2067\u2068", {"\u202c": "\u202a\u202b", "\u2069": "\u2066\u2067\u2068"}
+_OPENING, _CLOSING = (
+    "\u202a\u202b\u2066\u2067\u2068",
+    {"\u202c": "\u202a\u202b", "\u2069": "\u2066\u2067\u2068"},
+)
 # The flags of England, Scotland, Wales and others of their kind are spelled in tags.
 _FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
 _HYPHENATED = re.compile(r"[^\W\d_]{2}\Z"), re.compile(r"[^\W\d_]{2}")

@@ -41,7 +41,8 @@ class Secrets(RowScreen):
         }
         self._key = "|".join([*known["key"], known["named"], known["address"]])
         self._token, self._named, self._address = (
-            re.compile(pattern, re.ASCII) for pattern in ("|".join(known["key"]), known["named"], known["address"])
+            re.compile(pattern, re.ASCII)
+            for pattern in ("|".join(known["key"]), known["named"], known["address"])
         )
         self._email, self._phone, self._card = known["email"], known["phone"], known["card"]
         self._domains, self._tests = tuple(known["example_domains"]), frozenset(known["test_cards"])
@@ -49,9 +50,7 @@ class Secrets(RowScreen):
     def hits(self, batch: Batch) -> Hits:
         """Return the rows with each; what is reserved for examples does not count."""
         found = {code: matching(batch.column, pattern) for code, pattern in self._simple.items()}
-        found["secrets.key"] = [
-            i for i in matching(batch.column, self._key) if self._has_key(batch.texts[i])
-        ]
+        found["secrets.key"] = [i for i in matching(batch.column, self._key) if self._has_key(batch.texts[i])]
         for code, pattern, counts in (
             ("personal.email", self._email, self._is_address),
             ("personal.phone", self._phone, is_phone),

@@ -6,17 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 _SHARED = 3
-_SYSTEM, _INSTRUCTION, _ANSWER = "system", "instruction", "answer"
+_SYSTEM, _INSTRUCTION, _ANSWER, _ABOUT = "system", "instruction", "answer", "about"
 _ROLES = {
     **dict.fromkeys(("system", "system_prompt", "developer"), _SYSTEM),
     **dict.fromkeys(("instruction", "instructions"), _INSTRUCTION),
     **dict.fromkeys(("output", "response", "completion", "answer", "answers", "target", "label", "assistant"), _ANSWER),
     **dict.fromkeys(("chosen", "rejected", "choices", "options", "gpt"), _ANSWER),
+    **dict.fromkeys(("id", "_id", "idx", "uid", "uuid", "index", "hash", "name", "source", "url", "category", "type"), _ABOUT),
+    **dict.fromkeys(("kind", "split", "suite", "cluster", "task", "subject", "topic", "language", "model", "date"), _ABOUT),
 }  # fmt: skip
 
 
 class Part(NamedTuple):
-    """A text of a case, and what it is there: a system turn, an instruction, an answer, or (empty) the case's own."""
+    """A text of a case, and what it is there: a system turn, an instruction, an answer, what tells of it, or (empty) its own."""
 
     text: str
     role: str
@@ -33,10 +35,14 @@ def parts_of(row: Any) -> list[Part]:
             speaker = value.get("role", value.get("from"))
             if isinstance(speaker, str):
                 role = _ROLES.get(speaker, "")
-            todo += [(inner, _ROLES.get(key, role)) for key, inner in value.items()]
+            todo += [(inner, _role(key, role)) for key, inner in value.items()]
         elif isinstance(value, list | tuple):
             todo += [(inner, role) for inner in value]
     return found
+
+
+def _role(key: str, role: str) -> str:
+    return _ABOUT if key.endswith("_id") else _ROLES.get(key, role)
 
 
 def wrappings(cases: Iterable[Sequence[Part]]) -> frozenset[Part]:
@@ -46,8 +52,9 @@ def wrappings(cases: Iterable[Sequence[Part]]) -> frozenset[Part]:
     """
     asked: dict[Part, set[frozenset[str]]] = {}
     for parts in cases:
-        for role in {part.role for part in parts if part.role}:
-            rest = frozenset(part.text for part in parts if part.role not in (role, _SYSTEM, _ANSWER))
+        for role in {part.role for part in parts} & {_SYSTEM, _INSTRUCTION, _ANSWER}:
+            # The numbers of cases are no questions.
+            rest = frozenset(part.text for part in parts if part.role not in (role, _SYSTEM, _ANSWER, _ABOUT))
             for part in parts if rest else ():
                 if part.role == role:
                     asked.setdefault(part, set()).add(rest)
