@@ -30,6 +30,9 @@ SHAPES: list[tuple[dict[str, Any], str]] = [
     ({"instruction": "q", "input": "", "output": "a"}, "sft"),
     ({"prompt": "q", "completion": "a"}, "sft"),
     ({"prompt": "q", "chosen": "a", "rejected": "b"}, "preference"),
+    ({"question": "q", "chosen": "a", "rejected": "b"}, "preference"),
+    ({"instruction": "q", "input": "", "chosen": "a", "rejected": "b"}, "preference"),
+    ({"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}, "preference"),
     ({"text_a": "a", "text_b": "b"}, "pair"),
     ({"text": "prose"}, "document"),
 ]
@@ -121,9 +124,18 @@ def test_a_preference_holds_whole_conversations_whether_the_prompt_is_repeated_o
             {"prompt": "q", "chosen": whole[1:], "rejected": other[1:]},
             {"prompt": whole[:1], "chosen": "a", "rejected": "b"},
             {"chosen": whole, "rejected": other},
+            {"question": "other", "chosen": whole, "rejected": other},
+            {"question": "q", "chosen": "a", "rejected": "b"},
+            {"instruction": "q", "input": "", "chosen": "a", "rejected": "b"},
+            {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"},
         )
     }
     assert len(ids) == 1
+    dialog = "Human: q\n\nAssistant: Human: is\nAssistant: a word.\n\nHuman: r\n\nAssistant: {}"
+    turns = (
+        to_record({"chosen": dialog.format("a"), "rejected": dialog.format("b")}, place="row 1").chosen or ()
+    )
+    assert [m.content for m in turns] == ["q", "Human: is\nAssistant: a word.", "r", "a"]
 
 
 def test_what_records_do_not_hold_is_counted(tmp_path: Path) -> None:
@@ -150,6 +162,9 @@ def test_what_records_do_not_hold_is_counted(tmp_path: Path) -> None:
         (b'{"messages": []}', "records.not-messages"),
         (b'{"messages": [{"role": "king", "content": "a"}]}', "records.role"),
         (b'{"chosen": "a", "rejected": "b"}', "records.no-prompt"),
+        (b'{"chosen": "Human: q", "rejected": "Human: q"}', "records.no-reply"),
+        (b'{"chosen": "Human: q\\n\\nAssistant: ", "rejected": "Human: q"}', "records.empty-text"),
+        (b'{"prompt": "q", "completion": "a", "label": false}', "records.unwanted"),
         (b'{"kind": "sft", "messages": [{"role": "user", "content": 5}]}', "records.schema"),
         (b'{"kind": "pair", "text_a": "a", "text_b": "b", "id": "0"}', "records.id-mismatch"),
         (b'{"kind": "pair", "text_a": "a", "text_b": "b", "lineage": {"depth": 9007199254740992}}', "records.schema"),
@@ -271,7 +286,7 @@ def test_mixed_kinds_are_refused_where_one_is_needed(tmp_path: Path) -> None:
     assert len(reading.records) == len(SHAPES)
     with pytest.raises(InputError, match=r"records\.mixed-kinds"):
         one_kind(reading)
-    assert [r.code for r in read_records(path, kind="pair").rejected] == ["records.other-kind"] * 6
+    assert [r.code for r in read_records(path, kind="pair").rejected] == ["records.other-kind"] * (len(SHAPES) - 1)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

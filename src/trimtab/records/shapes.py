@@ -1,8 +1,8 @@
 """Recognises the field's usual shapes of a training example, and turns a row of each into a record.
 
-The first shape whose keys all have a value is taken: trimtab's own, preference (`chosen`, `rejected`), pair
-(`text_a`, `text_b`), `messages`, ShareGPT `conversations`, `instruction` and `output`, `prompt` and
-`completion`, `text`. Reading is strict: what is not text where text belongs is refused, never converted.
+The first shape whose keys all have a value is taken: trimtab's own, preference (`chosen` and `rejected`, with `prompt`,
+`question` or `instruction`, or whole conversations or dialogues), pair (`text_a`, `text_b`), `messages`, ShareGPT
+`conversations`, `instruction` and `output`, `prompt` and `completion`, `text`. Reading is strict: what is not text where text belongs is refused, never converted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROLES = {
     "gpt": "assistant",
 }
 SHAPES_HELP = (
-    "Known are trimtab's own records (kind and content), chosen/rejected with or without prompt, text_a/text_b, "
+    "Known are trimtab's own records (kind and content), chosen/rejected with or without prompt, question or instruction, text_a/text_b, "
     "messages, conversations, instruction/output, prompt/completion and text: rename the keys"
 )
 
@@ -103,6 +103,8 @@ def _no_constant(_name: str) -> Any:
     raise _FlawedError
 
 
+_DIALOG = re.compile(r"(?:^\s*|\n\n)(Human|Assistant): ?")
+_SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _FLAWLESS = json.JSONDecoder(object_pairs_hook=_flawless_object, parse_constant=_no_constant)
 
@@ -247,7 +249,9 @@ def to_turns(value: Any, key: str) -> Turns:
         except (ValueError, RecursionError) as error:
             raise ShapeError("records.not-messages", f"{key} is a text, not a list of messages") from error
         refuse_flaws(value)
-    if not isinstance(value, list) or not value:
+    if value == []:
+        raise ShapeError("records.not-messages", f"{key} is a list without a message")
+    if not isinstance(value, list):
         raise ShapeError("records.not-messages", f"{key} is {short(value)}, not a list of messages")
     return tuple(_turn(turn, f"{key}[{i}]") for i, turn in enumerate(value))
 
@@ -300,7 +304,34 @@ def _reply(row: Row, key: str) -> Turns:
 
 
 def _preference(row: Row) -> Record:
+    spoken = [row["chosen"], row["rejected"]]
+    if row.get("prompt") is None and all(isinstance(text, str) and _DIALOG.match(text) for text in spoken):
+        chosen, rejected = map(_dialog, spoken)
+        return checked_record("preference", chosen=_system(row) + chosen, rejected=_system(row) + rejected)
     return checked_record("preference", chosen=_reply(row, "chosen"), rejected=_reply(row, "rejected"))
+
+
+def _dialog(text: str) -> Turns:
+    """The turns of a dialogue in one text, as that of Anthropic's HH-RLHF."""
+    _, *said = _DIALOG.split(text)
+    pairs = zip(said[::2], said[1::2], strict=True)
+    turns = tuple(checked_message(_SPEAKERS[who], _text(words.strip(), who)) for who, words in pairs)
+    if turns[-1].role != "assistant":
+        raise ShapeError("records.no-reply", "the dialogue does not end with the assistant's turn")
+    return turns
+
+
+def _asked_preference(row: Row) -> Record:
+    """Both replies to a question, or to an instruction with or without an input, that has a key of its own."""
+    if isinstance(row["chosen"], str) and isinstance(row["rejected"], str):
+        if row.get("question") is not None:
+            asked = _text(row["question"], "question")
+        else:
+            given = row.get("input")
+            asked = _text(row["instruction"], "instruction")
+            asked += f"\n\n{_text(given, 'input')}" if given else ""
+        row = {**row, "prompt": asked}
+    return _preference(row)
 
 
 def _pair(row: Row) -> Record:
@@ -339,7 +370,10 @@ def _document(row: Row) -> Record:
 
 
 _SHAPES = (
-    _Shape(("chosen", "rejected"), ("prompt", "system"), _preference),
+    _Shape(("chosen", "rejected", "prompt"), ("system",), _preference),
+    _Shape(("chosen", "rejected", "question"), ("system",), _asked_preference),
+    _Shape(("chosen", "rejected", "instruction"), ("input", "system"), _asked_preference),
+    _Shape(("chosen", "rejected"), ("system",), _preference),
     _Shape(("text_a", "text_b"), (), _pair),
     _Shape(("messages",), (), _messages),
     _Shape(("conversations",), ("system",), _conversations),
