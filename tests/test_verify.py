@@ -207,6 +207,19 @@ def unlisted(name: str) -> Callable[[Path], Any]:
     return change
 
 
+def zeros(bundle: Path) -> None:
+    path = next(p for p in (bundle / "ledger/tile/entries").rglob("*") if p.is_file())
+    path.write_bytes(bytes(50_000))
+    assert len(script.cut(path) or []) == 257, "no more is read than it takes to see that it is no tile"
+
+
+def nested(bundle: Path, levels: int) -> None:
+    path = str(bundle)
+    for _ in range(levels):
+        path += "/a"
+        Path(path).mkdir()
+
+
 def emptied(bundle: Path) -> None:
     origin = Log(bundle / "ledger").head().origin
     shutil.rmtree(bundle / "ledger/tile")
@@ -233,6 +246,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "downgrade": (lambda b: relist(b, format="trimtab-bundle-0"), "bundle.format"),
     "a demo that says it is none": (lambda b: relist(b, demo=True), "release.demo"),
     "another form of the manifest": (edited("bundle.json", b'","', b'", "'), "bundle.manifest"),
+    "folders without an end": (lambda b: nested(b, 20), "bundle.deep"),
     "a path out of the bundle": (edited("bundle.json", b'"VERIFY.md"', b'"../V.md"'), "bundle.manifest"),
     "a path into the ledger": (edited("bundle.json", b'"VERIFY.md"', b'"ledger/V.md"'), "bundle.manifest"),
     "the ledger as a listed file": (edited("bundle.json", b'"VERIFY.md"', b'"ledger/x"'), "bundle.manifest"),
@@ -240,6 +254,8 @@ TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an empty ledger": (emptied, "ledger.opening"),
     "no ledger": (lambda b: shutil.rmtree(b / "ledger"), "ledger.checkpoint"),
     "a tile of hashes": (lambda b: flip_in(b, "ledger/tile/0", 40), "ledger.tile"),
+    "a tile of entries that are empty": (zeros, "ledger.tile"),
+    "a signature that nobody stated": (lambda b: (b / "model.sig").write_text("Signed."), "model-signature.key"),
     "the root": (reroot, "ledger.root"),
     "an entry's length": (lambda b: flip_in(b, "ledger/tile/entries", 0), "ledger.tile"),
     "a signature under the checkpoint": (lambda b: resign(b, other()), "ledger.signature"),
@@ -339,6 +355,19 @@ def later_clock(entries: list[bytes]) -> list[bytes]:
     return restated("verdict", time="2020-01-31T00:00:00Z")(entries)
 
 
+def of_roles(**changes: Any) -> Callable[[list[bytes]], list[bytes]]:
+    """Return what changes every role of a run."""
+
+    def change(entry: bytes) -> bytes:
+        s = open_entry(entry, "here").statement
+        if s.kind != "roles":
+            return entry
+        rows = [{**role, **changes} for role in s.body["roles"]]
+        return seal(replace(s, body={**s.body, "roles": rows}), [load_key("operator")])
+
+    return lambda entries: [change(e) for e in entries]
+
+
 INSIDE: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "truncate": (lambda entries: entries[:-1], "release.missing"),
     "no opening": (lambda entries: entries[1:], "ledger.opening"),
@@ -368,6 +397,7 @@ INSIDE: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "an empty waiver": (restated("release", waivers=[{"gate": g, "reason": " ", "owner": "x", "expires": LATER} for g in GATES]), "waiver.empty"),
     "a waiver without owner": (restated("release", waivers=[{"gate": g} for g in GATES]), "claims.malformed"),
     "a trial": (restated("release", demo=True), "release.demo"),
+    "roles for ever": (of_roles(days=10**10), "claims.malformed"),
     "outcomes miscounted": (restated("probe", outcomes={}), "outcomes.count"),
     "unsigned": (altered(lambda e: e["signatures"].clear()), "entry.unsigned"),
     "a signature of something else": (altered(lambda e: e["signatures"][0].update(sig=base64.b64encode(bytes(64)).decode())), "entry.signature"),
@@ -971,7 +1001,7 @@ def test_the_script_names_tiles_and_reads_json_as_the_ledger_does() -> None:
     for index in (0, 1, 999, 1000, 1_234_067):
         for width in (1, 256):
             assert script.tile_name("0", index, width) == tile_path(0, index, width)
-    with pytest.raises(ValueError, match="nested too deeply"):
+    with pytest.raises(script.EvidenceError, match=r"claims\.malformed"):
         script.canonical(b"[" * 100_000)
 
 

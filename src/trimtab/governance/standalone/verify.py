@@ -17,13 +17,14 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 FORMAT, STATEMENT = "trimtab-bundle-1", "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-LARGEST = 2**53 - 1
+LARGEST, DEEPEST = 2**53 - 1, 8  # whole number, and level of folders in a bundle
 Pair = tuple[str, str]
 TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 FORM = "%Y-%m-%dT%H:%M:%SZ"
@@ -46,12 +47,7 @@ STAGES = dict(before="probe", records="records", screen="screen", train="trainin
 STAGES.update(after="probe", reattack="probe")
 SPLIT, WEIGHTS = "evidence/test-split.jsonl", ("adapters/", "guard/")
 STATED = (*WEIGHTS, "stages/", "system.json", "run.json", "figures.json")
-SCORED = (
-    "pair",
-    "preference",
-    "choice",
-    "text",
-)  # suites that ask for likelihoods, which not all models give
+SCORED = ("pair", "preference", "choice", "text")  # they ask for likelihoods, which not all models give
 
 
 class EvidenceError(ValueError):
@@ -77,10 +73,8 @@ class Found:
         return holds
 
 
-P = 2**255 - 19
-ORDER = 2**252 + 27742317777372353535851937790883648493
-D = -121665 * pow(121666, P - 2, P) % P
-ROOT = pow(2, (P - 1) // 4, P)
+P, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D, ROOT = -121665 * pow(121666, P - 2, P) % P, pow(2, (P - 1) // 4, P)
 Point = tuple[int, int, int, int]
 File = Path | None
 
@@ -147,14 +141,14 @@ def written(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def canonical(data: bytes) -> Any:
-    """Read JSON in its only form (RFC 8785) without fractions; ValueError for other bytes."""
+def canonical(data: bytes, code: str = "claims.malformed", keys: set[str] | None = None) -> Any:
+    """Read JSON in its only form (RFC 8785) without fractions: an object with exactly these keys, or anything."""
     try:
         value = json.loads(data.decode("utf-8"))
-        same = plain(value) and written(value) == data
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    need(same, "not canonical")
+        good = plain(value) and written(value) == data
+    except (RecursionError, ValueError):
+        good = False
+    need(good and (not keys or (isinstance(value, dict) and set(value) == keys)), code)
     return value
 
 
@@ -197,7 +191,7 @@ class Entry:
     """An in-toto statement in a DSSE envelope."""
 
     def __init__(self, data: bytes) -> None:
-        envelope = shaped(data, "entry.malformed", {"payload", "payloadType", "signatures"})
+        envelope = canonical(data, "entry.malformed", {"payload", "payloadType", "signatures"})
         need(envelope["payloadType"] == PAYLOAD_TYPE, "entry.payload-type")
         try:
             payload, self.signatures = unbase(envelope["payload"]), []
@@ -212,19 +206,9 @@ class Entry:
         self.kind, self.subjects, self.body = statement(payload)
 
 
-def shaped(data: bytes, code: str, keys: set[str] | None = None) -> Any:
-    """Read canonical JSON: an object with exactly these keys, or anything."""
-    try:
-        value = canonical(data)
-    except ValueError as error:
-        raise EvidenceError(code) from error
-    need(not keys or (isinstance(value, dict) and set(value) == keys), code)
-    return value
-
-
 def statement(payload: bytes) -> tuple[str, dict[str, str], dict[str, Any]]:
     """Read an in-toto statement of a known kind: kind, subjects, predicate."""
-    value = shaped(payload, "entry.malformed")
+    value = canonical(payload, "entry.malformed")
     try:
         name, body = value["predicateType"], value["predicate"]
         kind = name.removeprefix("urn:trimtab:").removesuffix(":v1")
@@ -296,19 +280,29 @@ def cut(path: Path) -> list[bytes] | None:
     """Read a tile of entries, each after its length in two bytes; None for what is none."""
     data = path.read_bytes() if path.is_file() else b"?"
     entries, at = list[bytes](), 0
-    while at < len(data):
+    while at < len(data) and len(entries) <= 256:  # one more than a tile holds, and it is none
         end = at + 2 + int.from_bytes(data[at : at + 2], "big")
         if end > len(data) or at + 2 > len(data):
             return None
-        entries, at = [*entries, data[at + 2 : end]], end
+        entries.append(data[at + 2 : end])
+        at = end
     return entries
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield what is in a folder, down to one level more than a bundle has; no link is followed."""
+    folders = [folder]
+    for _ in range(DEEPEST + 1):
+        level = [path for folder in folders for path in folder.iterdir()]
+        yield from level
+        folders = [path for path in level if path.is_dir() and not path.is_symlink()]
 
 
 def read_manifest(folder: Path, found: Found) -> dict[str, Any] | None:
     """Read bundle.json; None where it is not what it must be."""
     try:
         data = (folder / "bundle.json").read_bytes()
-        value = shaped(data, "bundle.manifest", {"demo", "files", "format", "run"})
+        value = canonical(data, "bundle.manifest", {"demo", "files", "format", "run"})
         good = isinstance(value["demo"], bool) and isinstance(value["run"], str)
         for name, row in value["files"].items():
             good = good and bool(re.fullmatch(PATH, name)) and set(row) == {"sha256", "size"}
@@ -322,7 +316,7 @@ def read_manifest(folder: Path, found: Found) -> dict[str, Any] | None:
 def check_files(folder: Path, files: dict[str, Any], ledger: set[str], found: Found) -> None:
     """Compare what is there with what the manifest and the ledger say."""
     expected = {*files, "bundle.json", "model.sig", *(f"ledger/{n}" for n in ledger)}
-    for name in [p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()]:
+    for name in [p.relative_to(folder).as_posix() for p in walk(folder) if not p.is_dir()]:
         found.must(name in expected, "bundle.unlisted", name)
     for name, row in sorted(files.items()):
         path = folder / name
@@ -429,12 +423,15 @@ class Claims:
         for part in ("order", "stages", "terms", "split", "records", "verdict", "reviews"):
             try:
                 getattr(self, part)()
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError):
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError):
                 self.found.must(False, "claims.malformed", part)
 
     def order(self) -> None:
         """The run states its terms once and first; roles come before training."""
         must, started, roles = self.found.must, self.of("run-started"), self.of("roles")
+        there, named = (self.folder / "model.sig").is_file(), bool(self.of("bundle-key"))
+        must(there or not named, "model-signature.missing", "model.sig")
+        must(named or not there, "model-signature.key", "model.sig")
         if must(len(started) == 1, "run.not-started", self.run):
             must(self.own[0][0] == started[0][0], "run.order", self.run)
         if must(len(roles) == 1, "roles.missing", self.run):
@@ -444,8 +441,6 @@ class Claims:
             keys = [k.raw for k in self.log.keys.values()]
             keys += [Key(k).raw for role in entry.body["roles"] for k in role["keys"]]
             must(len(set(keys)) == len(keys), "roles.key-twice", f"entry {index}")
-        if self.of("bundle-key"):
-            must((self.folder / "model.sig").is_file(), "model-signature.missing", "model.sig")
         if must(len(self.released) == 1, "release.missing", self.run):
             must(self.released[0][1].body["demo"] == self.demo, "release.demo", self.run)
 
@@ -541,9 +536,8 @@ class Claims:
         latest: dict[tuple[str, str], Entry] = {}
         stop = self.released[0][0] if self.released else len(self.log.entries)
         roles = {role["name"]: role for role in self.of("roles")[0][1].body["roles"]}
-        for index, entry in [
-            (i, e) for i, e in self.of("review") if i < stop and e.subjects == self.subjects
-        ]:
+        own = [(i, e) for i, e in self.of("review") if i < stop and e.subjects == self.subjects]
+        for index, entry in own:
             seen = entry.body["seen"]
             good = tree(self.log.leaves[: seen["size"]]).hex() == seen["root"] and 0 < seen["size"] <= index
             must(good, "review.seen", f"entry {index}")
@@ -647,10 +641,12 @@ def verify(folder: Path, trust: File = None, known: File = None, at: str = "", r
     """Check a bundle; ValueError or OSError where what the auditor brings cannot be read."""
     found, brought = Found(), read_recalls(recalls) if recalls else []
     keys, seen = read_trust(trust) if trust else [], Note(known.read_bytes()) if known else None
-    for path in folder.rglob("*"):  # what else there is could lead out of the folder, or never end
-        good = not path.is_symlink() and (path.is_file() or path.is_dir())
-        if not found.must(good, "bundle.link", path.relative_to(folder).as_posix()):
-            return found
+    for path in walk(folder):  # what else there is could lead out of the folder, or never end
+        good, name = not path.is_symlink() and (path.is_file() or path.is_dir()), path.relative_to(folder)
+        found.must(good, "bundle.link", name.as_posix())
+        found.must(len(name.parts) <= DEEPEST, "bundle.deep", name.as_posix())
+    if found.failures:
+        return found
     manifest, ledger = read_manifest(folder, found), read_ledger(folder / "ledger", found)
     if manifest is not None and ledger is not None:
         check_files(folder, manifest["files"], ledger[2], found)

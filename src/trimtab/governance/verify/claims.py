@@ -14,7 +14,7 @@ from trimtab.errors import TrimtabError
 from trimtab.governance.commitment import salted_root
 from trimtab.governance.ledger.envelope import TIME, Statement, canonical
 from trimtab.governance.ledger.note import parse_key
-from trimtab.governance.verify.files import MANIFEST, Manifest
+from trimtab.governance.verify.files import MANIFEST, MODEL_SIGNATURE, Manifest
 from trimtab.governance.verify.log import CheckedLog
 from trimtab.governance.verify.report import Finding, Report
 from trimtab.models.cache import file_digest
@@ -32,6 +32,8 @@ STAGES = {
 STATED = ("adapters/", "guard/", "stages/", "system.json", "run.json", "figures.json")
 SPLIT, AGAIN = "evidence/test-split.jsonl", "reattack"
 SCORED = ("pair", "preference", "choice", "text")  # suites whose kind needs likelihoods
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, TrimtabError)
+"""What reading a statement or file raises that is not shaped as it must be."""
 MOST_UNCOUNTED = 0.05  # of a suite's cases; figures of what is left would be of a choice that nobody made
 
 
@@ -68,10 +70,10 @@ class Claims:
     def check(self, *, released: bool = True) -> None:
         """Check everything; with `released` False, as before the release is stated."""
         parts = [self.order, self.stages, self.terms, self.split, self.records, self.verdict, self.reviews]
-        for part in [*parts, *([self.release] if released else [])]:
+        for part in [*parts, *([self.release, self.signature] if released else [])]:
             try:
                 part()
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError, TrimtabError):
+            except MALFORMED:
                 message = "cannot be checked: a statement or file is not shaped as it must be"
                 self.report.must(False, "claims.malformed", part.__name__, message)
 
@@ -81,6 +83,14 @@ class Claims:
         if must(len(self.released) == 1, "release.missing", run, "no statement releases these files"):
             same = self.released[0][1].body["demo"] == self.manifest.demo
             must(same, "release.demo", run, "was released as something else than it says")
+
+    def signature(self) -> None:
+        """The signature of the whole bundle is there where the ledger names its key, and only there."""
+        must, there, name = self.report.must, (self.folder / MODEL_SIGNATURE).is_file(), MODEL_SIGNATURE
+        what = "is not there, and the ledger has its key"
+        must(there or self.bundle_key is None, "model-signature.missing", name, what)
+        what = "is by a key that the ledger does not name"
+        must(self.bundle_key is not None or not there, "model-signature.key", name, what)
 
     def order(self) -> None:
         """The run states its terms once and first; roles come before training."""

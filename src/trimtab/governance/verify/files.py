@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from trimtab.models.cache import file_digest
 
 MANIFEST, FORMAT, LEDGER = "bundle.json", "trimtab-bundle-1", "ledger"
 WEIGHTS = ("adapters/", "guard/")
+DEEPEST = 8  # ledger/tile/entries/x000/x000/x000/000.p/1 of more entries than anybody writes
 MODEL_SIGNATURE = "model.sig"  # of all files but itself, so that none of them can list it
 
 
@@ -66,12 +67,25 @@ def read_manifest(folder: Path, report: Report) -> Manifest | None:
 
 def check_links(folder: Path, report: Report) -> bool:
     """Whether a folder holds plain files and folders only: reading anything else could lead out of it, or never end."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            report.must(
-                False, "bundle.link", path.relative_to(folder).as_posix(), "is a link or no plain file"
-            )
+    for path in _walk(folder):
+        name = path.relative_to(folder)
+        good = not path.is_symlink() and (path.is_file() or path.is_dir())
+        report.must(good, "bundle.link", name.as_posix(), "is a link or no plain file")
+        what = f"is more than {DEEPEST} levels down, where no bundle has anything"
+        report.must(len(name.parts) <= DEEPEST, "bundle.deep", name.as_posix(), what)
     return not report.failures
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield what is in a folder, by level, down to one more than a bundle has; no link is followed.
+
+    Path.rglob goes down without an end, and ends itself at about a thousand levels.
+    """
+    folders = [folder]
+    for _ in range(DEEPEST + 1):
+        level = sorted(path for folder in folders for path in folder.iterdir())
+        yield from level
+        folders = [path for path in level if path.is_dir() and not path.is_symlink()]
 
 
 def check_files(folder: Path, manifest: Manifest, ledger: Collection[str], report: Report) -> None:
@@ -80,7 +94,7 @@ def check_files(folder: Path, manifest: Manifest, ledger: Collection[str], repor
     for name in manifest.files:
         safe = not name.startswith(WEIGHTS) or name.endswith((".json", ".safetensors"))
         report.must(safe, "bundle.unsafe", name, "is neither safetensors nor JSON, and could run code")
-    for path in sorted(folder.rglob("*")):
+    for path in _walk(folder):
         name = path.relative_to(folder).as_posix()
         report.must(path.is_dir() or name in expected, "bundle.unlisted", name, "is listed nowhere")
     for name, file in manifest.files.items():
