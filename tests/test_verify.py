@@ -96,11 +96,11 @@ def bundle(made: Made, tmp_path: Path) -> Path:
 
 
 def both(bundle: Path, *, trust: Path | None = None, known: Path | None = None, at: str = "") -> set[str]:
-    """Return the codes that both implementations give; figures are recomputed by one of them only."""
+    """Return the codes that both implementations give; figures and documents are made anew by one of them only."""
     outside = Outside(read_trust(trust) if trust else None, read_known(known) if known else None, at)
     report = verify(bundle, outside)
     found = script.verify(bundle, trust, known, at)
-    assert {code for code, _ in found.failures} == report.codes - {"figure.differs"}
+    assert {code for code, _ in found.failures} == report.codes - {"figure.differs", "document.differs"}
     assert {code for code, _ in found.due} == {f.code for f in report.due}
     return report.codes
 
@@ -786,6 +786,87 @@ def test_a_checkpoint_from_before_training_witnesses_the_terms(made: Made, tmp_p
     assert any(
         note.endswith("training: as claimed") for note in verify(made.bundle, Outside(known=late)).notes
     )
+
+
+# --- Tampering by who holds all keys, of the operator and of the reviewers ---------------------------------------
+
+HOLDERS = ("operator", "ledger", "alice", "bob", "carol")
+
+
+def reissue(bundle: Path, edit: Callable[[Statement], list[Statement]] = lambda s: [s]) -> None:
+    """List the files anew, and have every statement signed anew with the digests that files have now."""
+    holders = {load_key(name).public.id: load_key(name) for name in HOLDERS}
+    relist(bundle)
+    digests = {p.relative_to(bundle).as_posix(): sha256(p.read_bytes()).hexdigest() for p in bundle.rglob("*") if p.is_file()}  # fmt: skip
+
+    def restate(entries: list[bytes]) -> list[bytes]:
+        found = list[bytes]()
+        for entry in (open_entry(data, "here") for data in entries):
+            for s in edit(entry.statement):
+                top = root([leaf_hash(data) for data in found]).hex()
+                seen = {"seen": {"root": top, "size": len(found)}} if s.kind == "review" else {}
+                subjects = {name: digests.get(name, digest) for name, digest in s.subjects.items()}
+                s = replace(s, subjects=subjects, body={**s.body, **seen})  # noqa: PLW2901
+                found.append(seal(s, [holders[key] for key, _ in entry.signatures]))
+        return found
+
+    rewrite(bundle, restate)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def rewritten(name: str, change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], Any]:
+    """Return what changes every row of a file of JSON lines and states it anew."""
+
+    def rewrite_rows(bundle: Path) -> None:
+        rows = rows_of(bundle / name)
+        for row in rows:
+            change(row)
+        (bundle / name).write_bytes(b"".join(rfc8785.dumps(row) + b"\n" for row in rows))
+        reissue(bundle)
+
+    return rewrite_rows
+
+
+def without_model(bundle: Path) -> None:
+    about = json.loads((bundle / "run.json").read_bytes())
+    del about["config"]["model"]
+    (bundle / "run.json").write_text(json.dumps(about))
+    reissue(bundle)
+
+
+def not_text(bundle: Path) -> None:
+    (bundle / "README.md").write_bytes(b"\xff")
+    reissue(bundle)
+
+
+AFTER = "stages/06_after/outcomes.jsonl"
+BY_ALL: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
+    "nothing": (reissue, set()),
+    "a document that is no text": (not_text, {"document.differs"}),
+    "no model in the configuration": (without_model, {"document.differs"}),
+    "answers without a label": (rewritten(AFTER, lambda row: row["raw"].pop("label", None)), {"figure.differs"}),
+    "values that are texts": (rewritten(AFTER, lambda row: row.update(value="x")), {"figure.differs"}),
+    "outcomes without a judge": (rewritten(AFTER, lambda row: row.pop("judge")), {"figure.differs"}),
+    "the same where no figure reads them": (rewritten("stages/06_after/guard_alone.jsonl", lambda row: row.pop("judge")), {"figure.differs"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BY_ALL)
+def test_tampering_by_who_holds_all_keys_has_a_code(bundle: Path, made: Made, name: str) -> None:
+    change, codes = BY_ALL[name]
+    change(bundle)
+    assert both(bundle, trust=made.trust) == codes
+
+
+def test_values_left_out_without_an_error_leave_it_undecided(bundle: Path) -> None:
+    rewritten(AFTER, lambda row: row.update(value=None) if row["suite"] == "twins" else None)(bundle)
+    told = [str(f) for f in verify(bundle).undecided]
+    assert told == [
+        f"{AFTER}: 4 of 4 cases of twins have no answer and are in no figure [outcomes.uncounted]"
+    ]
 
 
 # --- Bit rot, fuzz, and the second implementation ---------------------------------------------------------------

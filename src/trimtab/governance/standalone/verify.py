@@ -17,7 +17,6 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -289,13 +288,14 @@ def cut(path: Path) -> list[bytes] | None:
     return entries
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """Yield what is in a folder, down to one level more than a bundle has; no link is followed."""
-    folders = [folder]
+def walk(folder: Path) -> list[Path]:
+    """Return what is in a folder, down to one level more than a bundle has; no link is followed."""
+    found, folders = list[Path](), [folder]
     for _ in range(DEEPEST + 1):
         level = [path for folder in folders for path in folder.iterdir()]
-        yield from level
+        found += level
         folders = [path for path in level if path.is_dir() and not path.is_symlink()]
+    return found
 
 
 def read_manifest(folder: Path, found: Found) -> dict[str, Any] | None:

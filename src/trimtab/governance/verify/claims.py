@@ -32,6 +32,7 @@ STAGES = {
 STATED = ("adapters/", "guard/", "stages/", "system.json", "run.json", "figures.json")
 SPLIT, AGAIN = "evidence/test-split.jsonl", "reattack"
 SCORED = ("pair", "preference", "choice", "text")  # suites whose kind needs likelihoods
+MENTIONS = "association"  # the suite that counts mentions, of which an answer may have none
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, TrimtabError)
 """What reading a statement or file raises that is not shaped as it must be."""
 MOST_UNCOUNTED = 0.05  # of a suite's cases; figures of what is left would be of a choice that nobody made
@@ -203,13 +204,13 @@ class Claims:
         return set(measured)
 
     def _uncounted(self, name: str, rows: list[dict[str, Any]]) -> None:
-        """Say how many cases have an error in place of an answer: they are in no figure."""
+        """Say how many cases have no value: they are in no figure, whatever else their rows hold."""
         for suite, n in Counter(row["suite"] for row in rows).items():
-            errors = sum(row["suite"] == suite and "error" in row["raw"] for row in rows)
-            told = f"{errors} of {n} cases of {suite} have no answer and are in no figure"
-            if errors > MOST_UNCOUNTED * n:
+            missing = sum(row["suite"] == suite and _unanswered(row) for row in rows)
+            told = f"{missing} of {n} cases of {suite} have no answer and are in no figure"
+            if missing > MOST_UNCOUNTED * n:
                 self.report.undecided.append(Finding("outcomes.uncounted", name, told))
-            elif errors:
+            elif missing:
                 self.report.notes.append(f"{name}: {told}")
 
     def _lines(self, name: str) -> list[Any]:
@@ -312,6 +313,12 @@ class Claims:
             self.report.due.append(
                 Finding("review.due", name, f"{len(valid)} of {quorum} reviews still hold")
             )
+
+
+def _unanswered(row: dict[str, Any]) -> bool:
+    """Whether an outcome has no answer; one that mentions nobody is an answer, and has no value."""
+    counts = row["value"] is not None or row["suite"].startswith(MENTIONS)
+    return "error" in row["raw"] or not counts
 
 
 def _identity(row: dict[str, Any]) -> tuple[str, str]:

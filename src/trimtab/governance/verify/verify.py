@@ -20,7 +20,7 @@ from trimtab.governance.ledger.envelope import Entry
 from trimtab.governance.ledger.ledger import now
 from trimtab.governance.ledger.note import Signed, parse_checkpoint
 from trimtab.governance.policy import Gate
-from trimtab.governance.verify.claims import Claims
+from trimtab.governance.verify.claims import MALFORMED, Claims
 from trimtab.governance.verify.files import LEDGER, check_files, check_links, read_manifest
 from trimtab.governance.verify.log import CheckedLog, check_log, read_log
 from trimtab.governance.verify.recalls import check_recalls
@@ -78,8 +78,7 @@ def verify(folder: Path, outside: Outside | None = None, *, released: bool = Tru
     claims = Claims(folder, manifest, log, report, outside.at or now())
     claims.check(released=released)
     if not report.failures:
-        _check_figures(folder, report)
-        _check_documents(folder, manifest.demo, report)
+        _check_anew(folder, manifest.demo, report)
         if released:
             model_signature.check(folder, claims.bundle_key, report)
     if outside.trust:
@@ -90,11 +89,23 @@ def verify(folder: Path, outside: Outside | None = None, *, released: bool = Tru
     return report
 
 
+def _check_anew(folder: Path, demo: bool, report: Report) -> None:
+    """Make figures and documents anew; what they cannot be made from is a failure too."""
+    for code, place, check in (
+        ("figure.differs", "figures.json", lambda: _check_figures(folder, report)),
+        ("document.differs", "README.md and the others", lambda: _check_documents(folder, demo, report)),
+    ):
+        try:
+            check()
+        except MALFORMED as error:
+            what = f"cannot be made from what is in the bundle ({type(error).__name__} {error!s:.80})"
+            report.must(False, code, place, what)
+
+
 def _check_figures(folder: Path, report: Report) -> None:
     """Compute every figure and verdict anew; a figure that differs is named by its field."""
-    before, after = (
-        read_outcomes(folder / "stages" / stage / "outcomes.jsonl") for stage in ("01_before", "06_after")
-    )
+    stored = {path: read_outcomes(path) for path in sorted((folder / "stages").glob("*/*.jsonl"))}
+    before, after = (stored[folder / "stages" / s / "outcomes.jsonl"] for s in ("01_before", "06_after"))
     gates = [Gate.model_validate(row) for row in json.loads((folder / "policy.json").read_bytes())]
     again = figures_and_verdicts(before, after, gates)
     told = json.loads((folder / "figures.json").read_bytes())
@@ -112,7 +123,8 @@ def _check_documents(folder: Path, demo: bool, report: Report) -> None:
         report.undecided.append(Finding("document.version", "README.md and the others", what))
         return
     for name, again in documents(folder, demo=demo).items():
-        told = (folder / name).read_text(encoding="utf-8").splitlines() if (folder / name).is_file() else []
+        data = (folder / name).read_bytes() if (folder / name).is_file() else b""
+        told = data.decode(errors="surrogateescape").splitlines()
         lines = again.splitlines()
         pairs = zip_longest(told, lines)
         number = next((i for i, (a, b) in enumerate(pairs, start=1) if a != b), 0)
