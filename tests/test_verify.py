@@ -22,12 +22,12 @@ import pytest
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from trimtab.errors import InputError
+from trimtab.errors import ConfigError, InputError
 from trimtab.governance.figures import figures_and_verdicts
 from trimtab.governance.keys import load_key, read_trust
 from trimtab.governance.ledger.envelope import Statement, open_entry, seal
 from trimtab.governance.ledger.log import Log
-from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey, sign_checkpoint
+from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey, parse_key, sign_checkpoint
 from trimtab.governance.ledger.tiles import new_tiles, tile_path
 from trimtab.governance.ledger.tree import leaf_hash, root
 from trimtab.governance.release import release
@@ -397,7 +397,12 @@ INSIDE: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "an empty waiver": (restated("release", waivers=[{"gate": g, "reason": " ", "owner": "x", "expires": LATER} for g in GATES]), "waiver.empty"),
     "a waiver without owner": (restated("release", waivers=[{"gate": g} for g in GATES]), "claims.malformed"),
     "a trial": (restated("release", demo=True), "release.demo"),
-    "roles for ever": (of_roles(days=10**10), "claims.malformed"),
+    "no roles": (restated("roles", roles=[]), "roles.missing"),
+    "a quorum of nobody": (of_roles(quorum=0), "roles.missing"),
+    "a quorum of more than there are": (of_roles(quorum=3), "roles.missing"),
+    "two roles of one name": (of_roles(name="safety"), "roles.missing"),
+    "roles for no time": (of_roles(days=0), "roles.missing"),
+    "roles for ever": (of_roles(days=10**10), "roles.missing"),
     "outcomes miscounted": (restated("probe", outcomes={}), "outcomes.count"),
     "unsigned": (altered(lambda e: e["signatures"].clear()), "entry.unsigned"),
     "a signature of something else": (altered(lambda e: e["signatures"][0].update(sig=base64.b64encode(bytes(64)).decode())), "entry.signature"),
@@ -842,9 +847,100 @@ def not_text(bundle: Path) -> None:
     reissue(bundle)
 
 
+def unreviewed(**changes: Any) -> Callable[[Path], Any]:
+    """Return what drops all reviews, and changes what the roles state."""
+
+    def drop(s: Statement) -> list[Statement]:
+        again = replace(s, body={**s.body, "roles": [{**role, **changes} for role in s.body["roles"]]}) if s.kind == "roles" else s  # fmt: skip
+        return [again] if s.kind != "review" else []
+
+    return lambda bundle: reissue(bundle, drop)
+
+
+def restating(change: Callable[[Statement], list[Statement]]) -> Callable[[Path], Any]:
+    return lambda bundle: reissue(bundle, change)
+
+
+def outcomes_by_trim(s: Statement) -> list[Statement]:
+    kept = {name: digest for name, digest in s.subjects.items() if name != AFTER}
+    return [replace(s, subjects={**kept, AFTER: "0" * 64} if s.kind == "trim" else kept)]
+
+
+def terms_by_verdict(s: Statement) -> list[Statement]:
+    kept = {} if s.kind == "run-started" else s.subjects
+    return [replace(s, subjects={**kept, "run.json": "0" * 64} if s.kind == "verdict" else kept)]
+
+
+def trained_again(s: Statement) -> list[Statement]:
+    again = {"run": s.body.get("run"), "time": s.body["time"]}
+    more = [Statement("training", {}, {**again, "stage": "again"}), Statement("probe", {}, {**again, "outcomes": {}, "stage": "retry"})]  # fmt: skip
+    return [s, *(more if s.kind == "verdict" else [])]
+
+
+def trained_as_a_probe(s: Statement) -> list[Statement]:
+    body = {"run": s.body.get("run"), "stage": "reattack", "time": s.body["time"]}
+    return [s, *([Statement("training", {}, body)] if s.kind == "verdict" else [])]
+
+
+def no_attacks_again(bundle: Path) -> None:
+    name = "stages/07_reattack/outcomes.jsonl"
+    unlisted(name)(bundle)
+
+    def drop(s: Statement) -> list[Statement]:
+        kept = {n: digest for n, digest in s.subjects.items() if n != name}
+        return [replace(s, subjects=kept, body={**s.body, "outcomes": {}} if kept != s.subjects else s.body)]
+
+    reissue(bundle, drop)
+
+
+def more_files(*names: str) -> Callable[[Path], Any]:
+    """Return what adds copies of a file of records under other names, listed and signed."""
+
+    def add(bundle: Path) -> None:
+        files = json.loads((bundle / "bundle.json").read_bytes())["files"]
+        for name in names:
+            shutil.copy(bundle / "records/adversarial.jsonl", bundle / name)
+        relist(bundle, files={**files, **{name: {} for name in names}})
+        reissue(bundle)
+
+    return add
+
+
+def record(**changes: Any) -> tuple[Callable[[Path], Any], set[str]]:
+    """Return what changes every record of a mechanism, and the code that says that it is none."""
+    return rewritten("records/adversarial.jsonl", lambda row: row.update(changes)), {"claims.malformed"}
+
+
+def lineage(**changes: Any) -> tuple[Callable[[Path], Any], set[str]]:
+    name = "records/adversarial.jsonl"
+    return rewritten(name, lambda row: row["lineage"].update(changes)), {"claims.malformed"}
+
+
 AFTER = "stages/06_after/outcomes.jsonl"
 BY_ALL: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
     "nothing": (reissue, set()),
+    "nobody reviewed it, and nobody was to": (unreviewed(quorum=0), {"roles.missing"}),
+    "outcomes that another stage states": (restating(outcomes_by_trim), {"stage.place"}),
+    "terms that the verdict states": (restating(terms_by_verdict), {"stage.place"}),
+    "stages of names of their own": (restating(trained_again), {"stage.unknown"}),
+    "a stage of another kind": (restating(trained_as_a_probe), {"stage.unknown"}),
+    "no attacks again": (no_attacks_again, {"stage.unstated"}),
+    "records that nobody screened": (more_files("records/extra.jsonl"), {"stage.unstated"}),
+    "a file of no stage": (more_files("NOTES.md"), {"stage.unstated"}),
+    "a file beside the split": (more_files("evidence/test-splitxjsonl"), {"stage.unstated"}),
+    "a record with more": record(note="z"),
+    "a record with another kind's content": record(text_a="poison"),
+    "a record of no kind": record(kind="other"),
+    "a record from nowhere": record(source="other"),
+    "a record without a text": record(messages=[]),
+    "a record that is one text": record(messages="So."),
+    "a turn with more": record(messages=[{"content": "So.", "note": "", "role": "user"}]),
+    "a lineage with more": lineage(note="z"),
+    "a depth that is text": lineage(depth="0"),
+    "a depth below none": lineage(depth=-1),
+    "a depth of true": lineage(depth=True),
+    "a seed that is none": lineage(seed="x"),
+    "a parent that is a number": lineage(parents=[1]),
     "a document that is no text": (not_text, {"document.differs"}),
     "no model in the configuration": (without_model, {"document.differs"}),
     "answers without a label": (rewritten(AFTER, lambda row: row["raw"].pop("label", None)), {"figure.differs"}),
@@ -1050,7 +1146,10 @@ def test_the_script_ends_with_its_code(made: Made, monkeypatch: pytest.MonkeyPat
     ("arguments", "ends"),
     [
         ("--trust {trust}", (0, "evidence: holds; signers as trusted")),
-        ("--trust {trust} --known-checkpoint {bundle}/ledger/checkpoint", (0, "as trusted; figures")),
+        (
+            "--trust {trust} --known-checkpoint {bundle}/ledger/checkpoint",
+            (0, "as trusted; figures, documents, witnesses and what model.sig says were not checked"),
+        ),
         ("", (3, "signer not authenticated")),
         ("--trust {trust} --at 2099-01-01T00:00:00Z", (3, "evidence: due")),
         ("--trust {keys}", (1, "failures")),
@@ -1066,6 +1165,28 @@ def test_the_script_ends_as_its_guide_says(
     with patch.object(sys, "argv", ["verify.py", str(made.bundle), *given]):
         assert script.main() == ends[0]
     assert ends[1] in capsys.readouterr().out
+
+
+def test_both_read_a_file_of_keys_alike(made: Made, tmp_path: Path) -> None:
+    second = PublicKey("second", load_key("operator").public.raw)
+    trust = tmp_path / "keys"
+    trust.write_text(f"{made.trust.read_text()}operator {second}\n# once more\noperator {second}\n")
+    assert both(made.bundle, trust=trust) == set(), "one key is one signer under any name"
+    trust.write_text(f"{made.trust.read_text()}safety {second}\n")
+    with pytest.raises(ConfigError, match=r"trust\.twice"):
+        read_trust(trust)
+    with pytest.raises(ValueError, match="one in two roles"):
+        script.read_trust(trust)
+
+
+@pytest.mark.parametrize("y", [1, 2**255 - 20, 2**255 - 19, 2**255 - 1])
+def test_a_key_has_one_form(y: int) -> None:
+    """RFC 8032, 5.1.3: where x is 0 there is no sign, and y is below the field's size."""
+    key = str(PublicKey("x", (y | 1 << 255).to_bytes(32, "little")))
+    with pytest.raises(InputError, match=r"key\.malformed"):
+        parse_key(key, "here")
+    with pytest.raises(ValueError, match="not a key"):
+        script.Key(key)
 
 
 @pytest.mark.parametrize("arguments", [["nowhere"], [".", "--at", "tomorrow"], [".", "--trust", "nowhere"]])

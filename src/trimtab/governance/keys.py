@@ -161,9 +161,9 @@ def read_trust(path: Path) -> Trust:
             witnesses.append(parse_witness(words[1], place))
             continue
         key = parse_key(words[1], place)
-        if held.setdefault(key.raw, words[0]) != words[0] or key in roles.get(words[0], []):
+        if held.setdefault(key.raw, words[0]) != words[0]:
             fix = "Give each role a key of its own."
-            problems.append(Problem("trust.twice", place, "the key is there already", fix))
+            problems.append(Problem("trust.twice", place, "the key is there in another role", fix))
             continue
         roles.setdefault(words[0], []).append(key)
     if not held:

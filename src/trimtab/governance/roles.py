@@ -13,6 +13,7 @@ from trimtab.governance.ledger.envelope import Statement
 from trimtab.governance.ledger.note import PublicKey, parse_key
 from trimtab.records.toml import parse_toml
 
+LONGEST = 3650  # days for which a review may hold
 _OWN = ("operator", "ledger", "witness")
 
 
@@ -37,7 +38,7 @@ class Role(BaseModel):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$"), AfterValidator(_free)]
     quorum: int = Field(default=1, ge=1, le=100, strict=True)
-    days: int = Field(default=180, ge=1, le=3650, strict=True)
+    days: int = Field(default=180, ge=1, le=LONGEST, strict=True)
     keys: tuple[Annotated[str, AfterValidator(_key)], ...] = Field(min_length=1)
     questions: tuple[str, ...] = ()
 

@@ -86,8 +86,8 @@ class Keyring:
             self.own = {role: parse_key(body[role], place) for role in ("operator", "ledger")}
             self.ever = {role: [key] for role, key in self.own.items()}
         elif statement.kind == "roles":
-            for role in body["roles"]:
-                self.roles[body["run"], role["name"]] = [parse_key(k, place) for k in role["keys"]]
+            run, rows = body["run"], body["roles"]
+            self.roles |= {(run, row["name"]): [parse_key(k, place) for k in row["keys"]] for row in rows}
         elif statement.kind == "revocation":
             self.gone.add(body["key"])
             self.revoked.add(body["key"])

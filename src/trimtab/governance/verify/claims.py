@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -10,10 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import rfc8785
+
 from trimtab.errors import TrimtabError
 from trimtab.governance.commitment import salted_root
 from trimtab.governance.ledger.envelope import TIME, Statement, canonical
 from trimtab.governance.ledger.note import parse_key
+from trimtab.governance.roles import LONGEST
 from trimtab.governance.verify.files import MANIFEST, MODEL_SIGNATURE, Manifest
 from trimtab.governance.verify.log import CheckedLog
 from trimtab.governance.verify.report import Finding, Report
@@ -29,8 +33,16 @@ STAGES = {
     "after": "probe",
     "reattack": "probe",
 }
-STATED = ("adapters/", "guard/", "stages/", "system.json", "run.json", "figures.json")
 SPLIT, AGAIN = "evidence/test-split.jsonl", "reattack"
+# Stage, or kind of what is no stage → the names of the files that its statement may have.
+_MORE = {"train": r"|(adapters|guard)/.+", "trim": r"|system\.json"}
+PLACES = {
+    name: rf"stages/{n:02d}_{name}/[^/]+{_MORE.get(name, '')}" for n, name in enumerate(STAGES, start=1)
+}
+PLACES |= {"run-started": r"run\.json", "verdict": r"figures\.json", "roles": "", "bundle-key": ""}
+# Files that must be stated, and those that no statement has: they follow from what is stated, or are checked by themselves.
+NEEDED = ("run.json", "system.json", "figures.json", *(f"stages/{s}/outcomes.jsonl" for s in ("01_before", "06_after", "07_reattack")))  # fmt: skip
+WRITTEN = ("policy.json", "charter.json", "README.md", "croissant.json", "TRAINING_CONTENT.md", "VERIFY.md", "verify.py", SPLIT)  # fmt: skip
 SCORED = ("pair", "preference", "choice", "text")  # suites whose kind needs likelihoods
 MENTIONS = "association"  # the suite that counts mentions, of which an answer may have none
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, TrimtabError)
@@ -102,6 +114,10 @@ class Claims:
         if must(len(roles) == 1, "roles.missing", run, "the roles of reviewers are not fixed once"):
             index, statement = roles[0]
             place, demo = f"entry {index}", self.manifest.demo
+            stated = statement.body["roles"]
+            good = all(1 <= r["quorum"] <= len(r["keys"]) and 1 <= r["days"] <= LONGEST for r in stated)
+            what = "a release needs roles, each of its own name and with a quorum of its keys"
+            must(good and 0 < len({r["name"] for r in stated}) == len(stated), "roles.missing", run, what)
             must(
                 statement.body["demo"] == demo,
                 "release.demo",
@@ -115,7 +131,7 @@ class Claims:
             must(len(set(keys)) == len(keys), "roles.key-twice", place, "one key holds two roles")
 
     def stages(self) -> None:
-        """Every stage is stated once, in order, and its files are in the bundle as stated."""
+        """Every stage is stated once, in order, its files are in the bundle as stated, and no others are."""
         last = -1
         for name, kind in {**STAGES, "": "verdict"}.items():
             found = [i for i, s in self.of(kind) if s.body.get("stage", "") == name]
@@ -125,17 +141,23 @@ class Claims:
             elif self.report.must(len(found) == 1, "stage.repeated", place, "was done more than once"):
                 self.report.must(found[0] > last, "stage.order", place, "came before the stage before it")
                 last = max(last, found[0])
-        stated = {name for s in self._makers() for name in self._held(s)}
-        for name in self.manifest.files:
-            good = not name.startswith(STATED) or name in stated
-            self.report.must(good, "stage.unstated", name, "was made by no stage")
+        stated = {name for s in self._makers() for name in self._held(s)} | {*WRITTEN}
+        for mechanism in [m for _, s in self.of("screen") for m in s.body["records"]]:
+            stated |= {f"records/{mechanism}.jsonl", f"evidence/screen-{mechanism}.jsonl"}
+        for name in (*self.manifest.files, *NEEDED):
+            self.report.must(name in stated, "stage.unstated", name, "was made by no stage")
 
     def _makers(self) -> Iterator[Statement]:
         return (s for _, s in self.own if s.kind not in ("release", "review"))
 
     def _held(self, statement: Statement) -> Iterator[str]:
-        """Yield the files of a statement that are in the bundle, and note what is missing or changed."""
+        """Yield the files of a statement that are in the bundle, and note what is missing, changed or not its own."""
+        step = statement.body.get("stage", statement.kind)
+        good = step in PLACES and STAGES.get(step, step) == statement.kind
+        self.report.must(good, "stage.unknown", step, f"is no stage of the kind {statement.kind}")
         for name, digest in statement.subjects.items():
+            good = bool(re.fullmatch(PLACES.get(step, ""), name))
+            self.report.must(good, "stage.place", name, f"is stated by {step}, which does not make it")
             file = self.manifest.files.get(name)
             if file is None and statement.kind in ("records", "screen"):
                 continue  # the tables: what was kept is in records/
@@ -322,6 +344,11 @@ def _unanswered(row: dict[str, Any]) -> bool:
 
 
 def _identity(row: dict[str, Any]) -> tuple[str, str]:
-    """Return id and lineage id of a record, made anew from its content."""
-    record = Record.model_validate({k: v for k, v in row.items() if k not in ("id", "lineage_id")})
-    return record.id, record.lineage_id
+    """Return id and lineage id of a record, made anew from its content; raises ValueError for what is none."""
+    ids = {k: row[k] for k in ("id", "lineage_id")}
+    record = Record.model_validate({k: v for k, v in row.items() if k not in ids})
+    if rfc8785.dumps({**record.row(), **ids}) != rfc8785.dumps(row):
+        raise ValueError(
+            "is not written as records are"
+        )  # such as a number as text, which would be read as one
+    return record.ids()
