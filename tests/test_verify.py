@@ -23,6 +23,7 @@ import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trimtab.errors import ConfigError, InputError
+from trimtab.governance.commitment import salted_root
 from trimtab.governance.figures import figures_and_verdicts
 from trimtab.governance.keys import load_key, read_trust
 from trimtab.governance.ledger.envelope import Statement, open_entry, seal
@@ -40,6 +41,8 @@ from trimtab.governance.verify.report import Report
 from trimtab.governance.verify.verify import Outside, read_known, verify
 from trimtab.governance.waiver import Waiver
 from trimtab.probes.outcome import Outcome
+from trimtab.records.read import read_records
+from trimtab.records.write import write_records
 from trimtab.run.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -916,6 +919,24 @@ def lineage(**changes: Any) -> tuple[Callable[[Path], Any], set[str]]:
     return rewritten(name, lambda row: row["lineage"].update(changes)), {"claims.malformed"}
 
 
+def not_committed(bundle: Path) -> None:
+    """Make the bundle one of an older version, which committed to the ids of records alone."""
+    roots = dict[str, str]()
+    for mechanism in ("adversarial", "bias"):
+        name = f"evidence/screen-{mechanism}.jsonl"
+        opened = [{k: v for k, v in row.items() if k != "row"} for row in rows_of(bundle / name)]
+        (bundle / name).write_bytes(b"".join(rfc8785.dumps(row) + b"\n" for row in opened))
+        roots[mechanism] = salted_root(opened)
+
+    def restate(s: Statement) -> list[Statement]:
+        if s.kind != "screen":
+            return [s]
+        kept = {m: {**row, "root": roots[m]} for m, row in s.body["records"].items()}
+        return [replace(s, body={**s.body, "records": kept})]
+
+    reissue(bundle, restate)
+
+
 AFTER = "stages/06_after/outcomes.jsonl"
 BY_ALL: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
     "nothing": (reissue, set()),
@@ -928,6 +949,7 @@ BY_ALL: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
     "records that nobody screened": (more_files("records/extra.jsonl"), {"stage.unstated"}),
     "a file of no stage": (more_files("NOTES.md"), {"stage.unstated"}),
     "a file beside the split": (more_files("evidence/test-splitxjsonl"), {"stage.unstated"}),
+    "records of people, it says": (rewritten("records/adversarial.jsonl", lambda row: row.update(source="human", cell="clean")), {"records.row"}),
     "a record with more": record(note="z"),
     "a record with another kind's content": record(text_a="poison"),
     "a record of no kind": record(kind="other"),
@@ -955,6 +977,33 @@ def test_tampering_by_who_holds_all_keys_has_a_code(bundle: Path, made: Made, na
     change, codes = BY_ALL[name]
     change(bundle)
     assert both(bundle, trust=made.trust) == codes
+
+
+def test_records_of_older_runs_are_committed_to_by_their_ids(bundle: Path, made: Made) -> None:
+    note = "records/bias.jsonl: source and cell of a record are as told, not committed to"
+    assert note not in verify(bundle).notes
+    not_committed(bundle)
+    assert both(bundle, trust=made.trust) == set()
+    assert note in verify(bundle).notes
+
+
+def test_tables_that_the_screen_did_not_state_are_neither_reviewed_nor_released(
+    finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    run = finished_run(tmp_path / "runs", roles())
+    table = run / "stages/03_screen/adversarial.parquet"
+    stated = table.read_bytes()
+    kept = read_records(table).records
+    write_records([r.model_copy(update={"source": "human", "cell": "clean"}) for r in kept], table)
+    with pytest.raises(InputError, match=r"adversarial\.parquet.*release\.changed"):
+        sign_all(run)
+    table.unlink()
+    with pytest.raises(InputError, match=r"release\.changed"):
+        release(run, tmp_path / "bundle", WAIVERS)
+    table.write_bytes(stated)
+    sign_all(run)
+    release(run, tmp_path / "bundle", WAIVERS, sign=False)
+    assert both(tmp_path / "bundle") == set()
 
 
 def test_values_left_out_without_an_error_leave_it_undecided(bundle: Path) -> None:

@@ -17,6 +17,8 @@ import rfc8785
 from trimtab.charter.charter import read_charter
 from trimtab.errors import InputError, Problem
 from trimtab.governance.exports.documents import documents
+from trimtab.governance.ledger.ledger import FOLDER, statements_in
+from trimtab.governance.ledger.log import Log
 from trimtab.governance.verify.files import FORMAT, MANIFEST
 from trimtab.models.cache import file_digest
 from trimtab.records.read import read_records
@@ -43,8 +45,14 @@ def build_candidate(run: Path, folder: Path, *, demo: bool = False) -> str:
     write_bytes(folder / "policy.json", rfc8785.dumps(config["gates"]))
     charter = read_charter(Path(config["charter"]) if config["charter"] else None)
     write_bytes(folder / "charter.json", rfc8785.dumps(charter.content()))
+    stated = _screened(run)
     for mechanism in config["mechanisms"]:
         source = run / SCREENED / f"{mechanism}.parquet"
+        if stated is not None and (file_digest(source) if source.exists() else None) != stated.get(
+            source.name
+        ):
+            what, fix = "is not the table that the screen stated", "Put it back as it was, or run anew."
+            raise InputError(Problem("release.changed", str(source), what, fix))
         kept = read_records(source).records if source.exists() else []
         write_records(kept, folder / "records" / f"{mechanism}.jsonl")
     standalone = files("trimtab.governance.standalone")
@@ -53,6 +61,17 @@ def build_candidate(run: Path, folder: Path, *, demo: bool = False) -> str:
     for name, text in documents(folder, demo=demo).items():
         write_bytes(folder / name, text.encode())
     return write_bytes(folder / MANIFEST, rfc8785.dumps(_manifest(folder, run.name, demo)))
+
+
+def _screened(run: Path) -> dict[str, str] | None:
+    """Return name → digest of the tables that a run's screen stated; None where it stated nothing.
+
+    They are not in the bundle, so that nobody who verifies it can compare them.
+    """
+    log = Log(run.parent / FOLDER)
+    entries = [entry.statement for _, entry in statements_in(log)]
+    found = [s for s in entries if s.kind == "screen" and s.body["run"] == run.name]
+    return {Path(name).name: digest for name, digest in found[-1].subjects.items()} if found else None
 
 
 def _guide(demo: bool) -> str:

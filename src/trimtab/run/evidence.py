@@ -89,7 +89,9 @@ def stage_done(run: RunDirectory, name: str) -> None:
 
 
 def _records(run: RunDirectory, stage: str, mechanism: str) -> dict[str, Any]:
-    rows = [{"id": r.id, "lineage_id": r.lineage_id} for r in run.stage(stage).records(mechanism)]
+    # The ids leave out who wrote a record, and its cell: the whole row is committed to as well.
+    made = [r.row() for r in run.stage(stage).records(mechanism)]
+    rows = [{"id": r["id"], "lineage_id": r["lineage_id"], "row": digest(r)} for r in made]
     root = commit(rows, run.folder / EVIDENCE / f"{stage}-{mechanism}.jsonl")
     return {"count": len(rows), "root": root}
 

@@ -341,8 +341,7 @@ class Log:
 
     def __init__(self, note: Note, raw: list[bytes], found: Found) -> None:
         self.note, self.found, self.leaves = note, found, [leaf(r) for r in raw]
-        self.entries, self.keys, self.ever = list[Entry](), dict[str, Key](), list[tuple[str, Key]]()
-        self.roles, self.person = dict[Pair, list[Key]](), dict[str, str]()
+        self.entries, self.roles, self.person = list[Entry](), dict[Pair, list[Key]](), dict[str, str]()
         self.gone = self.revoked = frozenset[str]()
         for index, data in enumerate(raw):
             try:
@@ -524,6 +523,8 @@ class Claims:
             ids = [(row["id"], row["lineage_id"]) for row in rows]
             must(ids == [(row["id"], row["lineage_id"]) for row in opened], "records.root", name)
             must(ids == [identity(row) for row in rows], "records.id", name)
+            whole = [hashlib.sha256(written(row)).hexdigest() for row in rows]
+            must([o.get("row", d) for o, d in zip(opened, whole, strict=False)] == whole, "records.row", name)
 
     def verdict(self) -> None:
         """The verdict is that of the figures; a gate that did not pass was waived with reason, owner and expiry."""
@@ -547,17 +548,16 @@ class Claims:
         roles = {role["name"]: role for role in self.of("roles")[0][1].body["roles"]}
         own = [(i, e) for i, e in self.of("review") if i < stop and e.subjects == self.subjects]
         for index, entry in own:
-            seen = entry.body["seen"]
+            review, place, signer = entry.body, f"entry {index}", entry.signatures[0][0]
+            role, seen = roles[review["role"]], review["seen"]
             good = tree(self.log.leaves[: seen["size"]]).hex() == seen["root"] and 0 < seen["size"] <= index
-            must(good, "review.seen", f"entry {index}")
-            role, review, place = roles[entry.body["role"]], entry.body, f"entry {index}"
+            must(good, "review.seen", place)
             end = datetime.fromisoformat(review["time"]) + timedelta(days=role["days"])
             good = re.fullmatch(TIME, review["expires"]) and review["expires"] <= end.strftime(FORM)
             must(bool(good), "review.expires", place)
             open_ = [q for q in role["questions"] if not str(review["answers"].get(q, "")).strip()]
             must(not open_, "review.answers", place)
-            signer = entry.signatures[0][0]
-            latest[entry.body["role"], self.log.person.get(signer, signer)] = entry
+            latest[review["role"], self.log.person.get(signer, signer)] = entry
         for role in roles.values():
             given = [e for (name, _), e in latest.items() if name == role["name"]]
             must(all(e.body["decision"] != "reject" for e in given), "review.rejected", role["name"])
@@ -629,7 +629,7 @@ def check_recalls(claims: Claims, brought: list[Entry], trust: list[tuple[str, K
         good = not more and signer in operators and verifies(operators[signer], signature, entry.signed)
         must(good, "recalls.signer", f"recall {number}")
     rows = [row for name in claims.files if name.startswith("records/") for row in claims.lines(name)]
-    names = {row["sha256"] for row in claims.files.values()} | {*claims.subjects.values()}
+    names = {file["sha256"] for file in claims.files.values()}
     names |= {digest for _, e in claims.own for digest in e.subjects.values()}
     names |= {n for r in rows for n in (r["id"], r["lineage"]["generator"], *r["lineage"]["parents"])}
     for entry in [*(e for e in log.entries if e.kind == "recall"), *brought]:

@@ -23,6 +23,7 @@ from trimtab.governance.verify.log import CheckedLog
 from trimtab.governance.verify.report import Finding, Report
 from trimtab.models.cache import file_digest
 from trimtab.records.record import Record
+from trimtab.records.record import digest as digest_of
 
 STAGES = {
     "before": "probe",
@@ -255,6 +256,12 @@ class Claims:
             must(
                 ids == [_identity(row) for row in rows], "records.id", name, "an id is not that of its record"
             )
+            # Runs of older versions committed to ids alone, which leave out who wrote a record, and its cell.
+            whole = [digest_of(row) for row in rows]
+            same = [o.get("row", d) for o, d in zip(opened, whole, strict=False)] == whole
+            must(same, "records.row", name, "holds a record of another source or cell than was kept")
+            if not all("row" in o for o in opened):
+                self.report.notes.append(f"{name}: source and cell of a record are as told, not committed to")
 
     def verdict(self) -> None:
         """The verdict is that of the figures and gates; what did not pass was waived."""
@@ -293,8 +300,9 @@ class Claims:
         latest: dict[tuple[str, str], tuple[str, Any]] = {}
         for index, statement in self.of("review"):
             if statement.subjects == self.candidate and (not self.released or index < self.released[0][0]):
+                role = roles[statement.body["role"]]
                 self._seen(index, statement.body["seen"])
-                self._as_asked(index, statement.body, roles[statement.body["role"]])
+                self._as_asked(index, statement.body, role)
                 signer = self.log.entries[index].signatures[0][0]
                 latest[statement.body["role"], self.log.ring.holder(signer)] = (signer, statement.body)
         for role in roles.values():
