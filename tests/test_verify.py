@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import random
+import re
 import runpy
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trimtab.errors import ConfigError, InputError
-from trimtab.governance.commitment import salted_root
+from trimtab.governance.commitment import commit, salted_root
 from trimtab.governance.figures import figures_and_verdicts
 from trimtab.governance.keys import load_key, read_trust
 from trimtab.governance.ledger.envelope import Statement, open_entry, seal
@@ -1254,6 +1255,33 @@ def test_the_script_names_tiles_and_reads_json_as_the_ledger_does() -> None:
             assert script.tile_name("0", index, width) == tile_path(0, index, width)
     with pytest.raises(script.EvidenceError, match=r"claims\.malformed"):
         script.canonical(b"[" * 100_000)
+
+
+def test_every_code_is_described() -> None:
+    text, described, prefix = (
+        (Path(__file__).parents[1] / "docs/evidence.md").read_text(encoding="utf-8"),
+        set[str](),
+        "",
+    )
+    for name in re.findall(r"`([^`\n]+)`", text[text.index("## Codes") :]):
+        prefix = prefix if name[0] == "." else name.split(".")[0]
+        described.add(prefix + name if name[0] == "." else name)
+    package = Path(claims.__file__).parent
+    for path in (Path(str(script.__file__)), *(package / f"{n}.py" for n in ("claims", "files", "recalls"))):
+        told = set(re.findall(r'"([a-z-]+\.[a-z-]+)"', path.read_text(encoding="utf-8")))
+        files = {name for name in told if name.endswith((".json", ".sig", ".md", ".py"))}
+        assert told - files <= described, path.name
+
+
+@pytest.mark.parametrize("told", [["id", "lineage_id"], ["id", "lineage_id", "row"]])
+def test_what_a_run_of_an_older_version_committed_to_stays_its_commitment(
+    tmp_path: Path, told: list[str]
+) -> None:
+    rows = [{"id": "1", "lineage_id": "2", "row": "3"}, {"id": "4", "lineage_id": "5", "row": "6"}]
+    first = commit([{k: row[k] for k in told} for row in rows], tmp_path / "opening.jsonl")
+    assert commit(rows, tmp_path / "opening.jsonl") == first
+    assert commit([{**row, "id": "7"} for row in rows], tmp_path / "opening.jsonl") != first
+    assert commit(rows[:1], tmp_path / "opening.jsonl") != first
 
 
 def test_a_key_beyond_the_field_verifies_nothing() -> None:
