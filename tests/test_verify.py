@@ -251,6 +251,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a demo that says it is none": (lambda b: relist(b, demo=True), "release.demo"),
     "another form of the manifest": (edited("bundle.json", b'","', b'", "'), "bundle.manifest"),
     "folders without an end": (lambda b: nested(b, 20), "bundle.deep"),
+    "figures without an end": (replaced("figures.json", b"[" * 100_000), "claims.malformed"),
     "a path out of the bundle": (edited("bundle.json", b'"VERIFY.md"', b'"../V.md"'), "bundle.manifest"),
     "a path into the ledger": (edited("bundle.json", b'"VERIFY.md"', b'"ledger/V.md"'), "bundle.manifest"),
     "the ledger as a listed file": (edited("bundle.json", b'"VERIFY.md"', b'"ledger/x"'), "bundle.manifest"),

@@ -48,9 +48,8 @@ def build_candidate(run: Path, folder: Path, *, demo: bool = False) -> str:
     stated = _screened(run)
     for mechanism in config["mechanisms"]:
         source = run / SCREENED / f"{mechanism}.parquet"
-        if stated is not None and (file_digest(source) if source.exists() else None) != stated.get(
-            source.name
-        ):
+        found = file_digest(source) if source.exists() else None
+        if stated is not None and found != stated.get(source.name):
             what, fix = "is not the table that the screen stated", "Put it back as it was, or run anew."
             raise InputError(Problem("release.changed", str(source), what, fix))
         kept = read_records(source).records if source.exists() else []

@@ -431,7 +431,15 @@ class Claims:
         for part in ("order", "stages", "terms", "split", "records", "verdict", "reviews"):
             try:
                 getattr(self, part)()
-            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError):
+            except (
+                LookupError,
+                TypeError,
+                ValueError,
+                AttributeError,
+                ArithmeticError,
+                OSError,
+                RecursionError,
+            ):
                 self.found.must(False, "claims.malformed", part)
 
     def order(self) -> None:

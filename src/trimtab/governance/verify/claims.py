@@ -46,7 +46,7 @@ NEEDED = ("run.json", "system.json", "figures.json", *(f"stages/{s}/outcomes.jso
 WRITTEN = ("policy.json", "charter.json", "README.md", "croissant.json", "TRAINING_CONTENT.md", "VERIFY.md", "verify.py", SPLIT)  # fmt: skip
 SCORED = ("pair", "preference", "choice", "text")  # suites whose kind needs likelihoods
 MENTIONS = "association"  # the suite that counts mentions, of which an answer may have none
-MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, TrimtabError)
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError, TrimtabError)  # fmt: skip
 """What reading a statement or file raises that is not shaped as it must be."""
 MOST_UNCOUNTED = 0.05  # of a suite's cases; figures of what is left would be of a choice that nobody made
 
@@ -355,8 +355,7 @@ def _identity(row: dict[str, Any]) -> tuple[str, str]:
     """Return id and lineage id of a record, made anew from its content; raises ValueError for what is none."""
     ids = {k: row[k] for k in ("id", "lineage_id")}
     record = Record.model_validate({k: v for k, v in row.items() if k not in ids})
+    # A number that is written as text would be read as one.
     if rfc8785.dumps({**record.row(), **ids}) != rfc8785.dumps(row):
-        raise ValueError(
-            "is not written as records are"
-        )  # such as a number as text, which would be read as one
+        raise ValueError("is not written as records are")
     return record.ids()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -78,7 +79,10 @@ def verify(folder: Path, outside: Outside | None = None, *, released: bool = Tru
     claims = Claims(folder, manifest, log, report, outside.at or now())
     claims.check(released=released)
     if not report.failures:
-        _check_anew(folder, manifest.demo, report)
+        with _possible("figure.differs", "figures.json", report):
+            _check_figures(folder, report)
+        with _possible("document.differs", "README.md and the others", report):
+            _check_documents(folder, manifest.demo, report)
         if released:
             model_signature.check(folder, claims.bundle_key, report)
     if outside.trust:
@@ -89,17 +93,14 @@ def verify(folder: Path, outside: Outside | None = None, *, released: bool = Tru
     return report
 
 
-def _check_anew(folder: Path, demo: bool, report: Report) -> None:
-    """Make figures and documents anew; what they cannot be made from is a failure too."""
-    for code, place, check in (
-        ("figure.differs", "figures.json", lambda: _check_figures(folder, report)),
-        ("document.differs", "README.md and the others", lambda: _check_documents(folder, demo, report)),
-    ):
-        try:
-            check()
-        except MALFORMED as error:
-            what = f"cannot be made from what is in the bundle ({type(error).__name__} {error!s:.80})"
-            report.must(False, code, place, what)
+@contextmanager
+def _possible(code: str, place: str, report: Report) -> Iterator[None]:
+    """Note a failure where something cannot be made anew from what is in the bundle."""
+    try:
+        yield
+    except MALFORMED as error:
+        what = f"cannot be made from what is in the bundle ({type(error).__name__} {error!s:.80})"
+        report.must(False, code, place, what)
 
 
 def _check_figures(folder: Path, report: Report) -> None:
