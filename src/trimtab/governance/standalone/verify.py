@@ -431,15 +431,7 @@ class Claims:
         for part in ("order", "stages", "terms", "split", "records", "verdict", "reviews"):
             try:
                 getattr(self, part)()
-            except (
-                LookupError,
-                TypeError,
-                ValueError,
-                AttributeError,
-                ArithmeticError,
-                OSError,
-                RecursionError,
-            ):
+            except (LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError, RuntimeError):
                 self.found.must(False, "claims.malformed", part)
 
     def order(self) -> None:
