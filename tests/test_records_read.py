@@ -286,7 +286,9 @@ def test_mixed_kinds_are_refused_where_one_is_needed(tmp_path: Path) -> None:
     assert len(reading.records) == len(SHAPES)
     with pytest.raises(InputError, match=r"records\.mixed-kinds"):
         one_kind(reading)
-    assert [r.code for r in read_records(path, kind="pair").rejected] == ["records.other-kind"] * (len(SHAPES) - 1)
+    assert [r.code for r in read_records(path, kind="pair").rejected] == ["records.other-kind"] * (
+        len(SHAPES) - 1
+    )
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
