@@ -1,6 +1,6 @@
 """What an adapter trained in one way does on `tune`, strength by strength: the rows of "what was tried" in RESULTS.md.
 
-    python benchmarks/adapters.py values [--authored 200] [--rate 2e-3] [--passes 1] [--beta 0.3] [--loss sigmoid] [--weights 1]
+    python benchmarks/adapters.py values [--authored 200] [--rate 2e-3] [--passes 1] [--beta 0.1] [--loss sigmoid] [--weights 1]
     python benchmarks/adapters.py adversarial [--harmful 160] [--ordinary 60] [--rate 7e-4] [--passes 1] [--rank 8]
 
 `--loss` takes names of TRL's DPO losses, such as `sigmoid_norm sft` with `--weights 1 0.2`. `test` is not read.
@@ -42,7 +42,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--passes", type=int, default=1)
-    parser.add_argument("--beta", type=float, default=0.3)
+    parser.add_argument("--beta", type=float, default=0.1)
     parser.add_argument("--loss", nargs="+", default=["sigmoid"])
     parser.add_argument("--weights", nargs="+", type=float)
     parser.add_argument("--cases", type=int, default=32, help="of each suite of tune; 64 of some")

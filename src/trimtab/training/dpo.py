@@ -13,7 +13,7 @@ from trimtab.records.write import to_trl
 from trimtab.training.adapter import Trained, arguments, fit, lora_config
 from trimtab.training.rows import fitted
 
-EPOCHS, BATCH, RATE, BETA = 1, 8, 2e-3, 0.3
+EPOCHS, BATCH, RATE, BETA = 1, 8, 2e-3, 0.1
 REFERENCE = 4  # pairs of which the bare model reads the replies at once
 
 
