@@ -124,7 +124,7 @@ def test_labels_of_three_classes_are_known(tmp_path: Path) -> None:
         ({"prompt": "x"}, "kind is None"),
         ({"kind": "\x1b[31m"}, r"\\x1b"),
         (row("attack", prompt=""), "'prompt': is blank"),
-        (row("attack", prompt=[]), "not a list of messages"),
+        (row("attack", prompt=[]), "is a list without a message"),
         (row("attack", prompt=[{}]), "has the role None"),
         (row("attack", prompt=5), "'prompt'"),
         (row("attack", split="train"), "'split'"),
