@@ -231,6 +231,13 @@ def emptied(bundle: Path) -> None:
     (bundle / "ledger/checkpoint").write_bytes(note)
 
 
+def ledger_listed(bundle: Path) -> None:
+    manifest = json.loads((bundle / "bundle.json").read_bytes())
+    data = (bundle / "ledger/checkpoint").read_bytes()
+    manifest["files"]["ledger/checkpoint"] = {"sha256": sha256(data).hexdigest(), "size": len(data)}
+    (bundle / "bundle.json").write_bytes(rfc8785.dumps(manifest))
+
+
 TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "edit": (edited("stages/06_after/outcomes.jsonl", b'"value":1', b'"value":0'), "bundle.changed"),
     "edit, same length of a document": (edited("README.md", b"n 2", b"n 9"), "bundle.changed"),
@@ -253,7 +260,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "folders without an end": (lambda b: nested(b, 20), "bundle.deep"),
     "figures without an end": (replaced("figures.json", b"[" * 100_000), "claims.malformed"),
     "a path out of the bundle": (edited("bundle.json", b'"VERIFY.md"', b'"../V.md"'), "bundle.manifest"),
-    "a path into the ledger": (edited("bundle.json", b'"VERIFY.md"', b'"ledger/V.md"'), "bundle.manifest"),
+    "a path into the ledger": (ledger_listed, "bundle.manifest"),
     "the ledger as a listed file": (edited("bundle.json", b'"VERIFY.md"', b'"ledger/x"'), "bundle.manifest"),
     "no commitment to cases": (unlisted("evidence/test-split.jsonl"), "release.missing"),
     "an empty ledger": (emptied, "ledger.opening"),
