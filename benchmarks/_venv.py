@@ -9,7 +9,7 @@ from pathlib import Path
 
 # The packages that what is measured imports, and no others: pyspark, torch and the like stay out.
 PEERS = {
-    "datatrove": ["datatrove==0.10.1", "spacy", "tokenizers", "orjson", "xxhash<4"],
+    "datatrove": ["datatrove==0.10.1", "spacy", "tokenizers", "orjson", "regex", "xxhash<4"],
     "text-dedup": [
         "text-dedup==0.4.0", "datasets<4", "click<9", "click-option-group<0.6", "numpy", "scipy", "tqdm", "xxhash<4",
         "rich<14", "regex", "ftfy",
