@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.charter._polis import choice_of, graded, is_blank, matrix_cells, once, with_votes
+from trimtab.charter._polis import choice_of, graded, groups_in, is_blank, matrix_cells, once, with_votes
 from trimtab.charter._tables import SHOWN, Table, by_number, names, same
 from trimtab.charter.votes import Kind, Statement, Votes
 from trimtab.errors import InputError, Problem
@@ -42,7 +42,7 @@ def from_ballots(table: Table) -> Votes:
         notes = (*notes, f"the column {group[:40]!a} is read as people's groups, not as a statement")
     votes = Votes(
         kind, tuple(voters), tuple(Statement(c) for c in columns), row, column_, value,
-        tuple("" if is_blank(g) else g for g in table.texts(group)) if group else (), _weights(table),
+        tuple(groups_in(table, group)) if group else (), _weights(table),
         (*table.notes, *notes, *graded(table, columns)),
     )  # fmt: skip
     if kind == "ranking":

@@ -47,10 +47,11 @@ def is_matrix(table: Table) -> bool:
 def groups_of(table: Table) -> dict[str, str]:
     """Return participant → group of a table that names both."""
     people, group = (_named(table, names("participants")[c]) for c in ("participant", "group"))
-    return dict(zip(table.ids(people), _groups(table, group), strict=True))
+    return dict(zip(table.ids(people), groups_in(table, group), strict=True))
 
 
-def _groups(table: Table, column: str) -> list[str]:
+def groups_in(table: Table, column: str) -> list[str]:
+    """Return a column of groups, "" where there is none."""
     return ["" if is_blank(g) else id_of(g) for g in table.texts(column)]
 
 
@@ -77,18 +78,11 @@ def from_log(table: Table) -> Votes:
 def _named_by_all(table: Table, *columns: str) -> None:
     """Raise InputError where a vote is nobody's or on nothing: all of them would count as one participant's."""
     for column in columns:
-        blank = (
-            [i for i, t in enumerate(table.texts(column)) if is_blank(t)]
-            if "" in _said(table, column)
-            else []
-        )
-        if blank:
-            message = f"{len(blank)} votes name nobody in {column[:40]!a}, the first in row {blank[0] + 1}"
+        code, texts = table.codes(column)
+        blank = np.flatnonzero(np.isin(code, [i for i, t in enumerate(texts) if is_blank(t)]))
+        if blank.size:
+            message = f"{blank.size} votes name nobody in {column[:40]!a}, the first in row {blank[0] + 1}"
             raise InputError(Problem("votes.nobody", table.place, message, "Fill it, or take the rows out."))
-
-
-def _said(table: Table, column: str) -> set[str]:
-    return {"" if is_blank(v) else v for v in table.values(column)}
 
 
 def check_sign(table: Table) -> None:
@@ -108,7 +102,7 @@ def from_matrix(table: Table) -> Votes:
     columns = [c for c in table.columns if c not in (people, group) and same(c) not in other]
     columns, notes = with_votes(table, by_number(columns), choice_of)
     row, column, value = matrix_cells(table, columns, choice_of)
-    given = _groups(table, group) if group else []
+    given = groups_in(table, group) if group else []
     ids = table.ids(people)
     once(table, people, ids)
     told = _as_counted(table, row, value)
@@ -125,16 +119,13 @@ def _as_counted(table: Table, row: Ints, value: Any) -> tuple[str, ...]:
         column = table.find([name])
         return np.array([_count(t) for t in table.texts(column)] if column else [-1] * table.rows)
 
-    cast = [
-        np.bincount(row[chosen], minlength=table.rows)
-        for chosen in (value == AGREE, value == DISAGREE, value > -9)
-    ]
     agree, disagree, votes = (claimed(n) for n in ("n-agree", "n-disagree", "n-votes"))
     known = (agree >= 0) & (disagree >= 0)
-    if ((cast[0] - cast[1]) * (agree - disagree))[known].sum() < 0:
+    lean = np.bincount(row, value, minlength=table.rows)  # agreed less disagreed
+    if (lean * (agree - disagree))[known].sum() < 0:
         message = "the cells have the other sign than n-agree and n-disagree (-1 for agree)"
         raise InputError(Problem("votes.sign", table.place, message, "Multiply the votes by -1."))
-    more = int((cast[2] > votes)[votes >= 0].sum())
+    more = int((np.bincount(row, minlength=table.rows) > votes)[votes >= 0].sum())
     told = f"{more} participants have more votes than their n-votes says: is each column a statement?"
     return (told,) if more else ()
 
@@ -145,14 +136,13 @@ def statements(table: Table) -> dict[str, tuple[Statement, int, int]]:
     ids = table.ids(_named(table, known["statement"]))
 
     def cells(name: str, default: str) -> list[str]:
-        column = table.find(known[name])
+        # The text may be called `comment`, as in tables of groups too, so that it does not tell them apart.
+        column = table.find([*known[name], *(["comment"] if name == "text" else [])])
         return table.texts(column) if column else [default] * len(ids)
 
     moderated = [_moderated(table, i, m) for i, m in zip(ids, cells("moderated", ""), strict=True)]
     meta = (id_of(m.lower()) in names("words")["meta"] for m in cells("meta", ""))
     texts, agrees, disagrees = cells("text", ""), cells("agrees", "-1"), cells("disagrees", "-1")
-    if not table.find(known["text"]) and (column := table.find(["comment"])):
-        texts = table.texts(column)
     rows = zip(ids, texts, moderated, meta, agrees, disagrees, strict=True)
     return {i: (Statement(i, t, mod, m), _count(a), _count(d)) for i, t, mod, m, a, d in rows}
 
@@ -160,8 +150,10 @@ def statements(table: Table) -> dict[str, tuple[Statement, int, int]]:
 def _moderated(table: Table, statement: str, text: str) -> int:
     words = names("words")
     said = text.lower().removesuffix(".0").replace("\N{MINUS SIGN}", "-").replace("_", "-").replace(" ", "-")
+    if is_blank(text):
+        return UNMODERATED
     for word, value in (("moderated_out", OUT), ("moderated_in", IN), ("unmoderated", UNMODERATED)):
-        if said in words[word] or (value == UNMODERATED and is_blank(text)):
+        if said in words[word]:
             return value
     place, message = f"{table.place}, statement {statement[:40]!a}", f"{text[:40]!a} is no moderation"
     fix = "Write -1 for what moderators took out, 1 for what they let in, 0 for what they did not see."

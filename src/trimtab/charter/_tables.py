@@ -235,9 +235,9 @@ def _form(path: Path) -> _Form:
     declared = text.startswith(DECLARED)
     if declared and "agree=-1" in (first := text.partition("\n")[0]).replace("disagree=-1", ""):
         raise _unusable("sign", path, f"says {first[:80]!a}", "Multiply the votes by -1: 1 is agree here")
-    declared |= text.startswith("sep=")  # how a spreadsheet is told what parts the cells
-    counts = _outside_quotes(text.partition("\n")[2] if declared else text)
-    return _Form(encoding, max(DELIMITERS, key=lambda d: counts[d]), int(declared))
+    skipped = declared or text.startswith("sep=")  # how a spreadsheet is told what parts the cells
+    counts = _outside_quotes(text.partition("\n")[2] if skipped else text)
+    return _Form(encoding, max(DELIMITERS, key=lambda d: counts[d]), int(skipped))
 
 
 def _encoding(start: bytes, file: Any) -> str:

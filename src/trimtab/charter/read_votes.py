@@ -33,8 +33,9 @@ def read_votes(path: Path) -> Votes:
         return _votes(path, {kind_of(table): table})
     found: dict[str, Path] = {}
     others: list[Path] = []
-    for file in sorted(filter(is_table, list(path.iterdir()))):
-        kind = kind_of(_headed(file))
+    heads = {file: _headed(file) for file in sorted(filter(is_table, path.iterdir()))}
+    for file, head in heads.items():
+        kind = kind_of(head)
         if kind and kind in found:
             message = f"holds more than one table of {kind}: {found[kind].name}, {file.name}"
             fix = "Leave one of them in the folder."
@@ -44,11 +45,11 @@ def read_votes(path: Path) -> Votes:
         else:
             others.append(file)
     # A matrix of participants without counts (n-votes, …): its groups are what it adds to the log.
-    grouped = [f for f in others if is_grouped(_headed(f))]
+    grouped = [f for f in others if is_grouped(heads[f])]
     if "votes" in found and "participants" not in found and grouped:
         found["groups"] = grouped[0]
     alone = len(grouped) == 1 and not {"votes", "participants"} & set(found)
-    if "comments" in found and alone and is_matrix(_headed(grouped[0])):
+    if "comments" in found and alone and is_matrix(heads[grouped[0]]):
         found["participants"] = grouped[0]
     if not found and len(others) == 1:
         found[""] = others[0]

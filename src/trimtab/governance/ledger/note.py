@@ -101,9 +101,7 @@ def parse_key(text: str, place: str) -> PublicKey:
     found = PublicKey(name, data[1:])
     if found.hash.hex() != hashed:
         raise malformed("key.malformed", place, "the hash is not that of name and key")
-    number = int.from_bytes(
-        found.raw, "little"
-    )  # y, and the sign of x in the last bit, which is none where x is 0
+    number = int.from_bytes(found.raw, "little")  # y; the last bit is the sign of x, and none where x is 0
     if number % 2**255 >= _FIELD or number - 2**255 in (1, _FIELD - 1):
         raise malformed("key.malformed", place, "the key is not written in its only form")
     return found
