@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trimtab.errors import ConfigError, Problem
 from trimtab.governance.policy import Outcome
@@ -20,13 +20,6 @@ from trimtab.screens.settings import Settings
 from trimtab.statistics.estimate import Estimate
 
 
-def _number(value: object) -> object:
-    """Refuse true and false, which Python takes for one and zero."""
-    if isinstance(value, bool):
-        raise ValueError("is true or false, not a number")
-    return value
-
-
 class ScreenPolicy(BaseModel):
     """Codes whose rows are excluded, limits of figures by code, checks that must run, and settings of the checks."""
 
@@ -34,7 +27,7 @@ class ScreenPolicy(BaseModel):
 
     exclude: tuple[str, ...]
     must_run: tuple[str, ...]
-    limits: dict[str, Annotated[float, BeforeValidator(_number)]]
+    limits: dict[str, Annotated[float, Field(strict=True)]]  # true is no number
     settings: Settings = Field(default_factory=Settings)
 
     @property
