@@ -1,9 +1,10 @@
 """What an adapter trained in one way does on `tune`, strength by strength: the rows of "what was tried" in RESULTS.md.
 
-    python benchmarks/adapters.py values [--authored 200] [--rate 2e-3] [--passes 1] [--beta 0.1] [--loss sigmoid] [--weights 1]
+    python benchmarks/adapters.py values [--authored 200] [--rate 2e-3] [--passes 1] [--beta 0.1] [--loss sigmoid] [--weights 1] [--retain 160]
     python benchmarks/adapters.py adversarial [--harmful 160] [--ordinary 60] [--rate 7e-4] [--passes 1] [--rank 8]
 
 `--loss` takes names of TRL's DPO losses, such as `sigmoid_norm sft` with `--weights 1 0.2`. `test` is not read.
+`--retain 0` is plain DPO, which keeps to the bare model on no texts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from trimtab.probes.preference import margin
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import Sizes
 from trimtab.run.measure import tune_suites
-from trimtab.training.anchor import anchor_records
+from trimtab.training.anchor import anchor_records, own_answers
 from trimtab.training.dpo import train_dpo
 from trimtab.training.sft import train_sft
 
@@ -38,7 +39,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=SUITES)
-    for name, value in {"authored": 200, "contrast": 24, "harmful": 160, "ordinary": 60, "rank": 8}.items():
+    for name, value in {
+        "authored": 200,
+        "contrast": 24,
+        "harmful": 160,
+        "ordinary": 60,
+        "rank": 8,
+        "retain": 160,
+    }.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--passes", type=int, default=1)
@@ -69,7 +77,12 @@ def train(model: Any, options: argparse.Namespace, folder: Path) -> Any:
     rows = make_values(writer, read_charter(), authored=options.authored, contrast=options.contrast).records
     # What the product trains with has one loss; here others are tried.
     trl.DPOConfig = partial(trl.DPOConfig, loss_type=options.loss, loss_weights=options.weights)
-    return train_dpo(model, rows, folder, seed=0, rate=options.rate or 2e-3, epochs=passes, beta=options.beta)
+    texts: list[Any] = []
+    if options.retain:
+        made = make_adversarial(writer, harmful=options.harmful, ordinary_requests=options.ordinary).records
+        texts = [*anchor_records(options.retain, mechanism="values"), *own_answers(made, model.digest)]
+    settings = {"texts": texts, "rate": options.rate, "epochs": passes, "beta": options.beta}
+    return train_dpo(model, rows, folder, seed=0, **settings)
 
 
 def figures(model: Any, name: str, kind: str, cases: Any) -> str:

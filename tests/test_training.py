@@ -15,9 +15,11 @@ from trimtab.errors import InputError
 from trimtab.models import local
 from trimtab.models.guard import Layers, logits
 from trimtab.models.local import LocalModel
-from trimtab.records.record import Record, conversation
-from trimtab.training import adapter
+from trimtab.records.record import Lineage, Record, conversation
+from trimtab.training import adapter, retention
 from trimtab.training.adapter import public_name
+from trimtab.training.anchor import own_answers
+from trimtab.training.dpo import train_dpo
 from trimtab.training.guard import mean_network
 from trimtab.training.rows import MAX_LENGTH, row
 from trimtab.training.sft import train_sft
@@ -180,6 +182,84 @@ def test_what_a_trainer_reads_is_what_is_counted(model: LocalModel, tmp_path: Pa
     assert "cut" not in train_sft(model, rows[:1], tmp_path / "b", seed=0).to_json()
     with pytest.raises(InputError, match=r"train\.no-room"):
         train_sft(model, rows[2:], tmp_path / "c", seed=0)
+
+
+PAIRS = [
+    Record(
+        kind="preference",
+        chosen=conversation(f"{ASKED} {i}", "Air scatters blue light."),
+        rejected=conversation(f"{ASKED} {i}", "Nobody knows why."),
+    )
+    for i in range(8)
+]
+TEXTS = [
+    Record(kind="sft", messages=conversation("Tell me of iron.", f"Iron is a metal {i}.")) for i in range(6)
+]
+
+
+def moved(model: LocalModel, folder: Path) -> float:
+    """Return KL(bare ‖ trained) on `TEXTS`, the mean over texts of that over tokens, by another way: its definition."""
+    import torch
+
+    def predictions(text: Record) -> torch.Tensor:
+        made = row(model, text)
+        places = [i - 1 for i, label in enumerate(made["labels"]) if label != -100]
+        with torch.inference_mode():
+            logits = model.network(input_ids=torch.tensor([made["input_ids"]])).logits[0, places]
+        return torch.as_tensor(logits.double().softmax(-1))
+
+    model.set_adapters({})
+    bare = [predictions(t) for t in TEXTS]
+    model.set_adapters({folder: 1.0})
+    trained = [predictions(t) for t in TEXTS]
+    model.set_adapters({})
+    kl = [float((p * (p / q).log()).sum(-1).mean()) for p, q in zip(bare, trained, strict=True)]
+    return float(np.mean(kl))
+
+
+def test_what_is_retained_moves_less_while_the_preference_is_learned(
+    model: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        retention, "WEIGHT", 100.0
+    )  # random weights predict next to nothing that could change
+    free = train_dpo(model, PAIRS, tmp_path / "free", seed=0, rate=0.02, epochs=6)
+    kept = train_dpo(model, PAIRS, tmp_path / "kept", seed=0, rate=0.02, epochs=6, texts=TEXTS)
+    assert free.last_loss < free.first_loss
+    assert kept.last_loss < kept.first_loss
+    change = moved(model, tmp_path / "free")
+    assert moved(model, tmp_path / "kept") < change / 2
+    assert reported(model, tmp_path / "free") == pytest.approx(change, rel=1e-3)
+
+
+def reported(model: LocalModel, folder: Path) -> float:
+    """Return the same as `moved`, as training counts it."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    network = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model.folder), folder).eval()
+    found = []
+    for text in TEXTS:
+        made = row(model, text)
+        ids, labels = torch.tensor([made["input_ids"]]), torch.tensor([made["labels"]])
+        with torch.inference_mode():
+            found.append(float(retention.divergence(network, ids, torch.ones_like(ids), labels >= 0)))
+    return float(np.mean(found))
+
+
+def test_without_a_text_that_can_be_read_nothing_is_retained(model: LocalModel) -> None:
+    long = Record(kind="sft", messages=conversation("word " * 400, "Yes."))
+    assert retention.retaining(dict, model, [], 0) is dict
+    assert retention.retaining(dict, model, [long], 0) is dict
+    assert retention.retaining(dict, model, [long, TEXTS[0]], 0) is not dict
+
+
+def test_answers_of_the_model_itself_are_told_from_others() -> None:
+    def made(generator: str | None) -> Record:
+        return TEXTS[0].model_copy(update={"lineage": Lineage(generator=generator)})
+
+    assert own_answers([made("m"), made("author"), made(None), PAIRS[0]], "m") == [made("m")]
 
 
 FULL_DISK = """

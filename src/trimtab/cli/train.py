@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,12 @@ def train(
     ),
     model: str = typer.Option("embedded", "--model", "-m", help="embedded, hf/ORG/NAME or dir/PATH."),
     seed: int = typer.Option(0, min=0, max=2**31 - 1, help="Seed of training."),
+    retain: int = typer.Option(
+        160,
+        min=0,
+        help="Real texts (Python's documentation) on which the model keeps to what it predicted, while it learns "
+        "from preference or pair records.",
+    ),
 ) -> None:
     """Train a LoRA adapter: SFT, DPO or the equalising loss, by the kind of the records.
 
@@ -39,6 +46,7 @@ def train(
     from trimtab.models.local import LocalModel
     from trimtab.records.read import one_kind, read_records
     from trimtab.records.write import check_writable
+    from trimtab.training.anchor import anchor_records
     from trimtab.training.dpo import train_dpo
     from trimtab.training.equalise import train_equalise
     from trimtab.training.sft import train_sft
@@ -57,8 +65,8 @@ def train(
     trainers: dict[str, Callable[..., Trained]] = {
         "sft": train_sft,
         "document": train_sft,
-        "preference": train_dpo,
-        "pair": train_equalise,
+        "preference": partial(train_dpo, texts=anchor_records(retain, mechanism="")),
+        "pair": partial(train_equalise, texts=anchor_records(retain, mechanism="")),
     }
     rows = _within_length(base, rows, data)
     with bars() as bar:

@@ -66,13 +66,15 @@ class Sizes(_Table):
     authored_preferences: Count = Field(default=381, ge=1)
     contrast_prompts: Count = Field(default=24, ge=0)
     anchors: Count = Field(default=40, ge=0)
+    retained_texts: Count = Field(default=160, ge=0)
     tune_cases: Count = Field(default=32, ge=1)
 
 
 QUICK = Sizes(
     attacks=3, ordinary=3, role_pairs=8, trait_pairs=2, preferences=6, texts=4, associations=2,
     reattack_behaviours=2, reattack_attempts=1, harmful_records=4, ordinary_records=2, writings=4, pair_records=8,
-    trait_records=2, authored_preferences=4, contrast_prompts=1, anchors=2, tune_cases=1, guard_prompts=12,
+    trait_records=2, authored_preferences=4, contrast_prompts=1, anchors=2, retained_texts=2, tune_cases=1,
+    guard_prompts=12,
 )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ FLOAT32 = Pace("float32", 4, 72, 290, 130, 4.5)  # prompts of a hundred tokens a
 # What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted from
 # what 3,320 prompts took in float32, 16.6 minutes, less the 1.8 by which tuning its encoder is faster since.
 GUARD = 77
+RETAINED = 90  # what keeping to the bare model takes for each pair, likewise as tokens that are learned
 EMBEDDED = 134_515_008  # weights
 # Of torch and the embedder; of weights, activations and an adapter; of a batch that is learned from, for each byte of a number
 # (the logits of its tokens, mostly): the embedded model's run came to 5.9 GB in float32, and to 2.7 before it trained.
@@ -243,10 +244,11 @@ def _records(config: RunConfig, pace: Pace) -> PlannedStage:
 
 def _train(config: RunConfig, pace: Pace) -> PlannedStage:
     s, guard = config.sizes, "adversarial" in config.mechanisms
+    retained = RETAINED if s.retained_texts else 0
     learned = {
         "adversarial": 70 * (2 * s.harmful_records + s.ordinary_records + s.anchors),
-        "bias": 3 * PAIR * (s.pair_records + s.trait_records),
-        "values": 220 * s.authored_preferences,
+        "bias": (3 * PAIR + retained) * (s.pair_records + s.trait_records),
+        "values": (220 + retained) * s.authored_preferences,
     }
     adapters = [] if is_endpoint(config) else [f"adapter {m}" for m in config.mechanisms]
     work = ", ".join([*(["guard"] if guard else []), *adapters]) or "nothing can be trained"

@@ -25,6 +25,7 @@ from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Model
 from trimtab.models.system import System, adapter_folder, part_digests, write_system
 from trimtab.probes.registry import probe_for
+from trimtab.records.record import Record
 from trimtab.run import evidence
 from trimtab.run.config import RunConfig, charter_of
 from trimtab.run.directory import RunDirectory, Stage
@@ -41,7 +42,7 @@ from trimtab.run.measure import (
 from trimtab.run.screen import screen
 from trimtab.run.together import settle
 from trimtab.run.trim import RULE, Tuning, sweep
-from trimtab.training.anchor import anchor_about, anchor_records
+from trimtab.training.anchor import anchor_about, anchor_records, own_answers, retention_about
 
 REFUSAL_RANK = 32  # of the adversarial adapter: what to refuse is many things, and rank 8 breaks more answers
 ANSWERS = "answers"  # the folder of a stage in which finished batches are kept
@@ -177,22 +178,35 @@ def _train_adapter(loop: Loop, model: LocalModel, mechanism: str) -> dict[str, A
 
     kept = loop.run.stage("screen").records(mechanism)
     folder = adapter_folder(loop.run.folder, mechanism)
-    seed, anchors = loop.config.seed, []
-    if mechanism == "adversarial":
-        anchors = anchor_records(
-            loop.config.sizes.anchors, mechanism=mechanism, time=loop.run.about["started"]
-        )
     if not kept:
         return {"records": 0}
+    seed, rows, about = loop.config.seed, kept, {}
     trainers: dict[str, Callable[..., Any]] = {
         "adversarial": partial(train_sft, rank=REFUSAL_RANK),
         "bias": train_equalise,
         "values": train_dpo,
     }
-    rows = [*kept, *anchors]
+    train = trainers[mechanism]
+    if mechanism == "adversarial":
+        anchors = _real_texts(loop, loop.config.sizes.anchors, mechanism)
+        rows, about = [*kept, *anchors], {"anchor": anchor_about(len(kept), len(anchors))}
+    else:
+        real = _real_texts(loop, loop.config.sizes.retained_texts, mechanism)
+        own = own_answers(_answers(loop), model.digest) if real else []
+        train = partial(train, texts=[*real, *own])
+        about = {"retention": retention_about(len(real), len(own))}
     progress = loop.bar(f"train: {mechanism}", len(rows))
-    trained = trainers[mechanism](model, rows, folder, seed=seed, progress=progress)
-    return {**trained.to_json(), "folder": folder.name, "anchor": anchor_about(len(kept), len(anchors))}
+    trained = train(model, rows, folder, seed=seed, progress=progress)
+    return {**trained.to_json(), "folder": folder.name, **about}
+
+
+def _real_texts(loop: Loop, number: int, mechanism: str) -> list[Record]:
+    return anchor_records(number, mechanism=mechanism, time=loop.run.about["started"])
+
+
+def _answers(loop: Loop) -> list[Record]:
+    """Return the records of ordinary requests and benign twins, which the model answered itself."""
+    return loop.run.stage("screen").records("adversarial") if "adversarial" in loop.config.mechanisms else []
 
 
 def trim(loop: Loop, stage: Stage) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from trimtab.records.record import Lineage, Record, conversation
 from trimtab.suites.text import SOURCE, python_documentation
 
@@ -24,3 +26,13 @@ def anchor_about(records: int, anchors: int) -> dict[str, object]:
     """Describe the anchor of a training set: its share, source and digest."""
     share = anchors / (records + anchors) if records + anchors else 0.0
     return {"share": share, "source": SOURCE, "digest": python_documentation().digest}
+
+
+def own_answers(records: Iterable[Record], model: str) -> list[Record]:
+    """Return the answers among `sft` records that the model of a digest wrote itself."""
+    return [r for r in records if r.kind == "sft" and r.lineage.generator == model]
+
+
+def retention_about(real: int, own: int) -> dict[str, object]:
+    """Describe the texts that training keeps to the bare model on: real ones, their source and digest, and own answers."""
+    return {"texts": real, "answers": own, "source": SOURCE, "digest": python_documentation().digest}

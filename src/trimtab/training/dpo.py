@@ -11,29 +11,33 @@ from trimtab.models.protocol import Progress
 from trimtab.records.record import Record
 from trimtab.records.write import to_trl
 from trimtab.training.adapter import Trained, arguments, fit, lora_config
+from trimtab.training.retention import retaining
 from trimtab.training.rows import fitted
 
-EPOCHS, BATCH, RATE, BETA = 1, 8, 2e-3, 0.1
+EPOCHS, BATCH, BETA = 1, 8, 0.1
+# At the higher one the model forgets how to write, unless it retains what it was.
+RATE, RETAINING_RATE = 2e-3, 4e-3
 REFERENCE = 4  # pairs of which the bare model reads the replies at once
 
 
 def train_dpo(
-    model: LocalModel, records: Sequence[Record], folder: Path, *, seed: int, rate: float = RATE,
-    epochs: float = EPOCHS, beta: float = BETA, progress: Progress | None = None,
+    model: LocalModel, records: Sequence[Record], folder: Path, *, seed: int, texts: Sequence[Record] = (),
+    rate: float | None = None, epochs: float = EPOCHS, beta: float = BETA, progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
     """Write a LoRA adapter trained to prefer `chosen` over `rejected` (Rafailov et al. 2023) to `folder`.
 
-    Records that `rows.fitted` leaves out are counted.
+    On `texts` it keeps to the bare model (`retention.retaining`), and then learns at a higher rate. Records that `rows.fitted` leaves out are counted.
     """
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
     fits = fitted(model, records)
     rows = to_trl(fits.kept)
+    rate = rate or (RETAINING_RATE if texts else RATE)
 
     def trainer(scratch: Path) -> Any:
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
-        return DPOTrainer(
+        return retaining(DPOTrainer, model, texts, seed)(
             model=model.network,
             args=DPOConfig(
                 **args, beta=beta, precompute_ref_log_probs=True, precompute_ref_batch_size=REFERENCE

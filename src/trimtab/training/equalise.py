@@ -10,20 +10,21 @@ from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Progress
 from trimtab.records.record import Record
 from trimtab.training.adapter import Trained, arguments, fit, lora_config
+from trimtab.training.retention import retaining
 from trimtab.training.rows import Fitted
 
 EPOCHS, BATCH, RATE, WEIGHT = 1, 8, 1e-3, 0.02
 
 
 def train_equalise(
-    model: LocalModel, records: Sequence[Record], folder: Path, *, seed: int, rate: float = RATE,
-    epochs: float = EPOCHS, weight: float = WEIGHT, progress: Progress | None = None,
+    model: LocalModel, records: Sequence[Record], folder: Path, *, seed: int, texts: Sequence[Record] = (),
+    rate: float = RATE, epochs: float = EPOCHS, weight: float = WEIGHT, progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
     """Write a LoRA adapter trained on LM + weight · (log p(a) − log p(b))² to `folder`.
 
     LM is the mean negative log-likelihood per token of both texts, log p is summed over tokens (nats). The
     squared difference of a counterfactual pair's scores is the pairing loss of Kannan et al. 2018, on the
-    log-likelihoods that the pair gap is made of.
+    log-likelihoods that the pair gap is made of. On `texts` it keeps to the bare model (`retention.retaining`).
     """
     from datasets import Dataset
     from trl import SFTConfig
@@ -33,7 +34,7 @@ def train_equalise(
     def trainer(scratch: Path) -> Any:
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
         config = SFTConfig(**args, remove_unused_columns=False, dataset_kwargs={"skip_prepare_dataset": True})
-        return _trainer_class()(
+        return retaining(_trainer_class(), model, texts, seed)(
             weight=weight,
             model=model.network,
             args=config,

@@ -65,6 +65,11 @@ def _beside(source: Source) -> list[str]:
                 f"Beside the {mechanism} records, {count} human-written texts were trained on "
                 f"({share:.0f} % of that set): {plain(anchor['source'])}."
             ]
+        if kept := about.get("retention"):
+            lines += [
+                f"While the {mechanism} adapter was trained, {kept['texts']} human-written texts ({plain(kept['source'])}) and "
+                f"{kept['answers']} answers of the model itself were read, on which it keeps to the bare model."
+            ]
     return [*lines, *guard_prompts(source)]
 
 

@@ -1,0 +1,83 @@
+"""Retention: while a model learns one thing, it keeps to what it predicted before on texts of other kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from trimtab.models.local import LocalModel
+from trimtab.records.record import Record
+from trimtab.training.rows import row
+
+WEIGHT = 1.0
+AT_ONCE = 4  # texts at each step
+LENGTH = 160  # tokens of each that are read
+
+
+def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: int) -> Any:
+    """Return a subclass of a TRL trainer that adds `WEIGHT` · KL(bare ‖ trained) to its loss, a mean over tokens (nats).
+
+    `texts` are `sft` records, the tokens those of their last turn, in batches drawn anew for each step. To keep to the
+    bare model's predictions on other data is learning without forgetting (Li and Hoiem 2016). Without a text of which
+    something is read within `LENGTH` the trainer is returned as it is.
+    """
+    rows = [r for r in (_cut(row(model, t)) for t in texts) if any(label >= 0 for label in r["labels"])]
+    if not rows:
+        return trainer
+    batches = _batches(rows, model, seed)
+
+    class Retaining(trainer):  # type: ignore[misc]
+        """The trainer, with the term for what is to stay."""
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            drift = WEIGHT * divergence(model, *next(batches))
+            return (found[0] + drift, found[1]) if return_outputs else found + drift
+
+    return Retaining
+
+
+def divergence(network: Any, ids: Any, mask: Any, learned: Any) -> Any:
+    """Return KL(bare ‖ trained) of a PEFT model's next-token predictions, a mean over the tokens `learned` (nats).
+
+    All three are of shape texts × tokens; `mask` is 1 and `learned` true where a token counts.
+    """
+    import torch
+
+    places = learned[:, 1:]
+
+    def predictions() -> Any:
+        logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        return logits[:, :-1][places].float().log_softmax(-1)
+
+    trained = predictions()
+    with torch.no_grad(), network.disable_adapter():
+        bare = predictions()
+    return (bare.exp() * (bare - trained)).sum(-1).mean()
+
+
+def _cut(tokens: dict[str, list[int]]) -> dict[str, list[int]]:
+    return {key: values[:LENGTH] for key, values in tokens.items()}
+
+
+def _batches(rows: Sequence[dict[str, list[int]]], model: LocalModel, seed: int) -> Iterator[tuple[Any, ...]]:
+    """Draw batches for ever, each text once before any again."""
+    import torch
+
+    order = torch.Generator().manual_seed(seed)
+    while True:
+        drawn = torch.randperm(len(rows), generator=order).tolist()
+        for start in range(0, len(drawn), AT_ONCE):
+            yield _batch([rows[i] for i in drawn[start : start + AT_ONCE]], model)
+
+
+def _batch(rows: Sequence[dict[str, list[int]]], model: LocalModel) -> tuple[Any, ...]:
+    import torch
+
+    width, pad = max(len(r["input_ids"]) for r in rows), model.tokenizer.pad_token_id
+    ids = [r["input_ids"] + [pad] * (width - len(r["input_ids"])) for r in rows]
+    mask = [[1] * len(r["input_ids"]) + [0] * (width - len(r["input_ids"])) for r in rows]
+    learned = [[label >= 0 for label in r["labels"]] + [False] * (width - len(r["labels"])) for r in rows]
+    return tuple(torch.tensor(part, device=model.device) for part in (ids, mask, learned))
