@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib.resources import files
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trimtab.records.record import Lineage, Message, Record, conversation
-from trimtab.screens.batch import Batch, plain_words
+from trimtab.screens.batch import Batch, arrow, matching, matching_each, open_ended, plain_words
 from trimtab.screens.contamination import Contamination
 from trimtab.screens.finding import Finding, about, abouts, not_run, share_of_rows
 from trimtab.screens.form import Form
@@ -17,6 +20,7 @@ from trimtab.screens.hidden import Hidden, invisible, lookalikes
 from trimtab.screens.injection import Injection
 from trimtab.screens.language import UNKNOWN, Languages
 from trimtab.screens.lineage import LineageScreen
+from trimtab.screens.patterns import read_patterns
 from trimtab.screens.scan import row_screens
 from trimtab.screens.screen import RowScreen, all_hits
 from trimtab.screens.secrets import Secrets, is_card, is_iban
@@ -370,7 +374,8 @@ def test_a_row_is_told_with_the_first_case_it_shares() -> None:
     ],
 )
 def test_language(text: str, name: str) -> None:
-    assert Languages().tell(text.lower().split(), text) == name
+    batch = Batch([sft(reply=text), sft(prompt="?", reply="!")])
+    assert Languages().tell(batch.plain, batch.texts)[0] == name
 
 
 def test_every_code_has_words_and_every_check_names_its_codes() -> None:
@@ -433,7 +438,26 @@ def test_words_of_ascii_and_of_other_text_are_the_same_words() -> None:
         "\u00e9cole d\u00e9t\u00e9 4\u00bd",
         "ab c",
     ]
-    ascii_only = ["".join(map(chr, range(128))), "x'y''z 1_2"]
-    assert plain_words(ascii_only) == [
-        plain_words([f"{text} \u00e9"])[0].removesuffix(" \u00e9") for text in ascii_only
+    latin = [*map(chr, range(256)), *"\u2013\u2014\u2018\u2019\u201c\u201d\u2022\u2026\u20ac"]
+    texts = ["".join(latin), "x'y''z 1_2", *(f"A{char}B' {char}, {char}{char}s" for char in latin)]
+    # One letter of another script, and a text is read by a regular expression.
+    assert plain_words(texts) == [
+        plain_words([f"{text} \u0436"])[0].removesuffix(" \u0436") for text in texts
     ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_guard_finds_whatever_its_pattern_finds(data: st.DataObject) -> None:
+    known = read_patterns("secrets")
+    pattern = data.draw(st.sampled_from([*known["key"], known["named"], known["address"], *known["number"]]))
+    text = data.draw(st.from_regex(re.compile(pattern, re.ASCII)))
+    assert re.search(open_ended(pattern), text, re.ASCII)
+    assert matching_each(arrow(["", text]), {"one": pattern, "none": "^never$"}, open_ended(pattern)) == {
+        "one": matching(arrow(["", text]), pattern), "none": [],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("longest", [14, 15])
+def test_a_row_is_as_long_as_its_texts(longest: int) -> None:
+    assert found(Form(longest), sft("12345678", "1234567")).get("form.long", []) == [0] * (longest < 15)

@@ -75,7 +75,8 @@ def parse_flawless(text: str) -> Any:
     if _SURROGATE.search(text):
         return None
     try:
-        return _FLAWLESS.decode(text)
+        value, end = _FLAWLESS.raw_decode(text)
+        return value if text[end:] in ("", "\n", "\r\n") else None
     except (ValueError, RecursionError):
         return None
 

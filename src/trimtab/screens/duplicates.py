@@ -38,7 +38,7 @@ def band_hashes(plain: Sequence[str]) -> list[Any]:
     daft = load_daft()
     if not plain:
         return [pa.nulls(0, pa.int64())] * BANDS
-    short = np.array([text.count(" ") < LEAST_WORDS - 1 for text in plain], bool)
+    short = np.array([len(text.split(" ", LEAST_WORDS - 1)) < LEAST_WORDS for text in plain], bool)
     series = daft.Series.from_arrow(arrow(plain), name="plain")
     made = series.minhash(num_hashes=BANDS * IN_BAND, ngram_size=SHINGLE, seed=_SEED).to_arrow()
     hashes = made.values.to_numpy().reshape(len(plain), BANDS, IN_BAND)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect
 from collections.abc import Sequence
-from itertools import accumulate, dropwhile, pairwise
+from itertools import dropwhile, pairwise
 
 from trimtab.records.record import Message, Record
-from trimtab.screens.batch import Batch, any_of, arrow, matching
+from trimtab.screens.batch import Batch, any_of, arrow, matching, matching_each
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.screen import Hits, RowScreen
 
 LONGEST = 100_000
 """Characters of all texts of a row, unless the policy says otherwise."""
-_OPEN_END = re.compile(r"(?<=[^\W\d_])[,\u2013\u2014]\s*$|(?:^|\s)(\w+)\s*$")
+_LETTER = re.compile(r"[^\W\d_]")
 # Fenced or quoted code, and lines that are code without a fence: HTML, LaTeX, YAML with a quoted slot, statements.
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 _CODE_LINE = re.compile(
     r"^.*(?:</?[a-zA-Z][\w-]*[ >/]|\\[a-zA-Z]+\{|[\"']\{\{|\}\}[\"']|\{%|(?:;|[^{]\{|[^}]\})\s*$).*$",
     re.MULTILINE,
 )
-_OPEN = "_,\u2013\u2014"
+_OPEN = (",", "\u2013", "\u2014")
 _LEAST_WORDS = 15
+_OF_TWO = ("preference", "pair")
 # Whose turn may follow whose: tools, one or several, answer what the assistant called, and it goes on from there.
 _NEXT = {"": ("user",), "user": ("assistant",), "assistant": ("user", "tool"), "tool": ("tool", "assistant")}
 
@@ -39,43 +39,54 @@ class Form(RowScreen):
         self.longest = longest
         known = read_patterns("forms")
         self._placeholder, self._joined = any_of(known["placeholder"]), any_of(known["joined"])
-        self._no_reply = any_of(known["no_reply"])
-        self._template, self._boilerplate = any_of(known["template"]), any_of(known["boilerplate"])
-        self._slot, self._runaway = any_of([known["braces"], *known["slot"]]), any_of([known["runaway"]])
+        self._anywhere = {
+            "template": any_of(known["template"]),
+            "slot": any_of([known["braces"], *known["slot"]]),
+        }
+        # Where a text of a row begins or ends, so does a line of them all.
+        self._anywhere["placeholder"] = f"(?m:{self._placeholder}|{self._joined})"
+        self._in_replies = {name: any_of(known[name]) for name in ("no_reply", "boilerplate")} | {
+            "runaway": any_of([known["runaway"]])
+        }
         self._braces, self._brackets = (re.compile(any_of(p)) for p in ([known["braces"]], known["slot"]))
         self._unfinished = frozenset(known["unfinished"])
 
     def hits(self, batch: Batch) -> Hits:
         """Return the rows with each fault."""
+        anywhere = matching_each(batch.column, self._anywhere)
+        in_replies = matching_each(batch.reply_column, self._in_replies)
+        slots = [i for i in anywhere["slot"] if self._unfilled(batch.texts[i])]
         return {
             "form.empty": [i for i, parts in enumerate(batch.parts) if is_empty(parts)],
-            "form.placeholder": self._placeholders(batch),
-            "form.same": [i for i, r in enumerate(batch.records) if is_same(r, batch.parts[i])],
+            "form.placeholder": sorted(
+                {*self._placeholders(batch, anywhere["placeholder"]), *in_replies["no_reply"]}
+            ),
+            "form.same": [
+                i for i, r in enumerate(batch.records) if r.kind in _OF_TWO and is_same(r, batch.parts[i])
+            ],
             "form.roles": [i for i, r in enumerate(batch.records) if not in_order(r)],
-            "form.long": [i for i, parts in enumerate(batch.parts) if is_long(parts, self.longest)],
+            "form.long": self._too_long(batch),
             "form.truncated": [i for i, reply in enumerate(batch.replies) if self._cut_off(reply)],
-            "form.template": self._templates(batch),
-            "form.boilerplate": matching(batch.reply_column, self._boilerplate),
+            "form.template": sorted({*anywhere["template"], *slots, *in_replies["runaway"]}),
+            "form.boilerplate": in_replies["boilerplate"],
         }
 
     def applies(self, batch: Batch) -> dict[str, int]:
         """Only preferences and pairs have two texts that could be the same."""
-        two = sum(r.kind in ("preference", "pair") for r in batch.records)
+        two = sum(r.kind in _OF_TWO for r in batch.records)
         return {**super().applies(batch), "form.same": two}
 
-    def _placeholders(self, batch: Batch) -> list[int]:
-        each = arrow([text for parts in batch.parts for text in parts])
-        ends = list(accumulate(map(len, batch.parts)))
-        # One reply such as "None." is an answer: what counts is a request, or a request's input.
-        hits = [(bisect(ends, k), k) for k in matching(each, self._placeholder)]
-        whole = {row for row, k in hits if k + 1 < ends[row]}
-        asked = matching(arrow(batch.prompts), self._joined)
-        return sorted({*whole, *asked, *matching(batch.reply_column, self._no_reply)})
+    def _too_long(self, batch: Batch) -> list[int]:
+        # A row with the breaks between its texts is no shorter than without.
+        could = [i for i, text in enumerate(batch.texts) if len(text) > self.longest]
+        return [i for i in could if is_long(batch.parts[i], self.longest)]
 
-    def _templates(self, batch: Batch) -> list[int]:
-        slots = (i for i in matching(batch.column, self._slot) if self._unfilled(batch.texts[i]))
-        runaway = matching(batch.reply_column, self._runaway)
-        return sorted({*matching(batch.column, self._template), *slots, *runaway})
+    def _placeholders(self, batch: Batch, rows: Sequence[int]) -> set[int]:
+        # One reply such as "None." is an answer: what counts is a request, or a request's input.
+        asked = [(row, text) for row in rows for text in batch.parts[row][:-1]]
+        whole = {asked[k][0] for k in matching(arrow([text for _, text in asked]), self._placeholder)}
+        joined = matching(arrow([batch.prompt(row) for row in rows]), self._joined)
+        return whole | {rows[k] for k in joined}
 
     def _unfilled(self, text: str) -> bool:
         """Whether a text has a slot outside of code."""
@@ -83,14 +94,13 @@ class Form(RowScreen):
         return bool(self._brackets.search(prose) or self._braces.search(_CODE_LINE.sub("", prose)))
 
     def _cut_off(self, reply: str) -> bool:
-        end = reply[-60:]
-        last = end.rstrip()[-1:]
-        if not (last.isalnum() or last in _OPEN) or reply.count(" ") < _LEAST_WORDS:
-            return False
-        found = _OPEN_END.search(end)
-        if found is None:
-            return False
-        return found[1] is None or found[1] in self._unfinished
+        """Whether a reply of some length ends in a word that ends no sentence, or in a comma or dash after a letter."""
+        end = reply[-60:].rstrip()
+        if end[-1:].isalnum():
+            opened = end.rsplit(None, 1)[-1] in self._unfinished
+        else:
+            opened = end.endswith(_OPEN) and _LETTER.match(end, len(end) - 2) is not None
+        return opened and reply.count(" ") >= _LEAST_WORDS
 
 
 def is_empty(parts: Sequence[str]) -> bool:
@@ -105,21 +115,20 @@ def is_long(parts: Sequence[str], longest: int) -> bool:
 
 def is_same(record: Record, parts: Sequence[str]) -> bool:
     """Whether chosen and rejected, or both texts of a pair, are the same but for spacing."""
-    return record.kind in ("preference", "pair") and parts[-1].split() == parts[-2].split()
+    return record.kind in _OF_TWO and parts[-1].split() == parts[-2].split()
 
 
 def in_order(record: Record) -> bool:
     """Whether user and assistant take turns, after the system's words, tools only within those of the assistant, who has the last."""
     if record.kind in ("pair", "document"):
         return True
-    return all(_take_turns([m.role for m in turns or ()]) for turns in _conversations(record))
+    if record.kind == "preference":
+        return _take_turns(record.chosen or ()) and _take_turns(record.rejected or ())
+    return _take_turns(record.messages or ())
 
 
-def _conversations(record: Record) -> tuple[tuple[Message, ...] | None, ...]:
-    return (record.chosen, record.rejected) if record.kind == "preference" else (record.messages,)
-
-
-def _take_turns(roles: list[str]) -> bool:
+def _take_turns(messages: Sequence[Message]) -> bool:
+    roles = [message.role for message in messages]
     if roles == ["user", "assistant"]:  # as nearly all are
         return True
     talk = list(dropwhile(("system", "developer").__contains__, roles))

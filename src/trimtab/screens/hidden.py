@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
-from trimtab.screens.batch import Batch, matching
+from trimtab.screens.batch import Batch, matching, matching_each
 from trimtab.screens.screen import Hits, RowScreen
 
 _CONTROLS = r"\x00-\x08\x0b\x0e-\x1b\x7f-\x84\x86-\x9f"
@@ -15,6 +16,7 @@ _INVISIBLE = (
 )
 _ANY = f"[{_CONTROLS}{_INVISIBLE}]"
 _PYTHON_ANY = re.compile(re.sub(r"\\x\{(\w+)\}", lambda code: chr(int(code[1], 16)), _ANY))
+_UNSEEN_ASCII = [_PYTHON_ANY.match(chr(i)) is not None for i in range(128)] + [False] * 128
 _MIXED = r"\p{Latin}[\p{Cyrillic}\p{Greek}]|[\p{Cyrillic}\p{Greek}]\p{Latin}"
 _WORD = re.compile(r"[^\W\d_]{3,}")
 # What each invisible character may be there for: what it stands in or beside.
@@ -45,12 +47,23 @@ class Hidden(RowScreen):
 
     def hits(self, batch: Batch) -> Hits:
         """Return the rows with either; what emoji or a script need to be written right is no finding."""
-        if batch.ascii:
-            mixed: list[int] = []
-        else:
-            mixed = [i for i in matching(batch.column, _MIXED) if lookalikes(batch.texts[i])]
-        unseen = [i for i in matching(batch.column, _ANY) if invisible(batch.texts[i])]
+        import numpy as np
+
+        others = np.flatnonzero(~batch.ascii)
+        hits = matching_each(batch.column.take(others), {"mixed": _MIXED, "any": _ANY})
+        mixed, unseen = (others[hits[name]].tolist() for name in ("mixed", "any"))
+        if _has_controls(batch.column):  # which may be in any text
+            unseen = matching(batch.column, _ANY)
+        mixed = [i for i in mixed if lookalikes(batch.texts[i])]
+        unseen = [i for i in unseen if invisible(batch.texts[i])]
         return {"hidden.invisible": unseen, "hidden.lookalike": mixed}
+
+
+def _has_controls(column: Any) -> bool:
+    """Whether any text has one of the invisible characters that are in ASCII."""
+    import numpy as np
+
+    return bool(np.array(_UNSEEN_ASCII)[np.frombuffer(column.buffers()[2] or b"", np.uint8)].any())
 
 
 def invisible(text: str) -> list[str]:

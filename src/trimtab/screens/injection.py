@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from trimtab.screens.batch import Batch, any_of, matching
+from collections.abc import Iterable
+
+from trimtab.screens.batch import Batch, any_of, matching_each, open_ended
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.screen import Hits, RowScreen
 
@@ -17,9 +19,15 @@ class Injection(RowScreen):
     def __init__(self) -> None:
         known = read_patterns("injection")
         orders = [f"{_CLAUSE}(?:{order})" for order in known["order"]]
-        # Line breaks and double spaces hide nothing from a model.
-        self._pattern = any_of(pattern.replace(" ", r"\s+") for pattern in [*known["instruction"], *orders])
+        self._pattern = _spaced([*known["instruction"], *orders])
+        # An order at the beginning of a clause is one anywhere.
+        self._guard = open_ended(_spaced([*known["instruction"], *known["order"]]))
 
     def hits(self, batch: Batch) -> Hits:
         """Return the rows with such a phrase in any text."""
-        return {"injection.instruction": matching(batch.column, self._pattern)}
+        return matching_each(batch.column, {"injection.instruction": self._pattern}, self._guard)
+
+
+def _spaced(patterns: Iterable[str]) -> str:
+    # Line breaks and double spaces hide nothing from a model.
+    return any_of(pattern.replace(" ", r"\s+") for pattern in patterns)

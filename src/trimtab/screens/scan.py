@@ -44,7 +44,6 @@ CASES = "held_out.json"
 UNREADABLE, EMPTY = "form.unreadable", "form.empty"
 _DIGEST, _TALLY = b"trimtab.input", b"trimtab.tally"
 _SHIFT = 32
-_TOLD = 240  # characters by which a language is told: about forty words
 
 
 def row_screens(settings: Settings, cases: Sequence[Sequence[str]] = ()) -> list[RowScreen]:
@@ -166,8 +165,9 @@ def _checked(
     where = list(zip(read.numbers, read.places, strict=True))
     for code, rows in all_hits(screens, batch).items():
         tally.see(code, [where[good[row]] for row in rows])
+        bit = bits()[code]
         for row in rows:
-            flags[good[row]] |= bits()[code]
+            flags[good[row]] |= bit
     for screen in screens:
         tally.applies.update(screen.applies(batch))
     tally.ignored.update(read.ignored.counts())
@@ -217,8 +217,7 @@ def _describe(
 
     tally.kinds.update(record.kind for record in batch.records)
     tally.sources.update(record.source for record in batch.records)
-    starts = (plain[:_TOLD].split() for plain in batch.plain)
-    spoken = [languages.tell(start, text) for start, text in zip(starts, batch.texts, strict=True)]
+    spoken = languages.tell(batch.plain, batch.texts)
     steps = [_step(len(text)) for text in batch.texts]
     tally.languages.update(spoken)
     tally.lengths.update(steps)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from trimtab.screens.batch import Batch, matching
+from trimtab.screens.batch import Batch, matching, matching_each, open_ended
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.screen import Hits, RowScreen
 
@@ -32,32 +32,33 @@ class Secrets(RowScreen):
 
     def __init__(self) -> None:
         known = read_patterns("secrets")
-        self._simple = {
-            code: "|".join(known[name])
-            for code, name in {
-                "personal.number": "number",
-                "personal.name": "name",
-            }.items()
+        self._email, self._phone, self._card = known["email"], known["phone"], known["card"]
+        self._personal = {
+            "personal.number": "|".join(known["number"]),
+            "personal.name": "|".join(known["name"]),
         }
-        self._key = "|".join([*known["key"], known["named"], known["address"]])
+        self._personal |= {
+            "personal.email": self._email,
+            "personal.phone": self._phone,
+            "personal.card": self._card,
+        }
+        self._key = open_ended("|".join([*known["key"], known["named"], known["address"]]))
         self._token, self._named, self._address = (
             re.compile(pattern, re.ASCII)
             for pattern in ("|".join(known["key"]), known["named"], known["address"])
         )
-        self._email, self._phone, self._card = known["email"], known["phone"], known["card"]
         self._domains, self._tests = tuple(known["example_domains"]), frozenset(known["test_cards"])
 
     def hits(self, batch: Batch) -> Hits:
         """Return the rows with each; what is reserved for examples does not count."""
-        found = {code: matching(batch.column, pattern) for code, pattern in self._simple.items()}
+        found = matching_each(batch.column, self._personal)
         found["secrets.key"] = [i for i in matching(batch.column, self._key) if self._has_key(batch.texts[i])]
         for code, pattern, counts in (
             ("personal.email", self._email, self._is_address),
             ("personal.phone", self._phone, is_phone),
             ("personal.card", self._card, self._is_account),
         ):
-            rows = matching(batch.column, pattern)
-            found[code] = [i for i in rows if any(map(counts, _numbers(pattern, batch.texts[i])))]
+            found[code] = [i for i in found[code] if any(map(counts, _numbers(pattern, batch.texts[i])))]
         return found
 
     def _has_key(self, text: str) -> bool:

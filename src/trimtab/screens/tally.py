@@ -38,7 +38,7 @@ class Tally:
     def see(self, code: str, places: list[Place]) -> None:
         """Count rows with a code, given in order."""
         self.found[code] += len(places)
-        keep(self.first, code, places)
+        keep(self.first, code, places[:MOST_ROWS])
 
     def add(self, other: Tally) -> None:
         """Add another tally to this one."""
