@@ -86,12 +86,22 @@ def test_every_shape_is_read_from_every_file(row: dict[str, Any], kind: str, tmp
         written(tmp_path / "r.jsonl.gz", gzip.compress(line.encode(), mtime=0)),
         written(tmp_path / "r.json", f"\n [{line}]"),
         written(tmp_path / "lines.json", f"{line}\n"),
+        written(tmp_path / "printed.json", json.dumps(row, indent=2)),
+        written(tmp_path / "held.json", json.dumps({"version": "1", "data": [row]})),
+        written(tmp_path / "held_printed.json", json.dumps({"train": [row]}, indent=2)),
         written(tmp_path / "r.csv", as_csv(row)),
         tmp_path / "r.parquet",
     ]
     found = [read_records(path) for path in paths]
     assert {one_kind(reading) for reading in found} == {kind}
     assert len({reading.records[0].id for reading in found}) == 1
+
+
+def test_a_reply_may_be_one_message() -> None:
+    said = {key: {"role": "assistant", "content": key} for key in ("chosen", "rejected")}
+    turns = {key: [message] for key, message in said.items()}
+    found, listed = (to_record({"prompt": "q", **row}, place="row 1") for row in (said, turns))
+    assert (found.kind, found.id) == ("preference", listed.id)
 
 
 def test_a_dataset_saved_on_disk_is_read_with_all_its_splits(tmp_path: Path) -> None:
@@ -226,6 +236,10 @@ def test_many_keys_of_which_one_is_twice_take_no_quadratic_time() -> None:
         ("r.jsonl.gz", b"", "records.empty"),
         ("r.jsonl", b"{}", "records.no-valid-row"),
         ("r.json", b"[1, ", "records.json"),
+        ("r.json", b'{"train": [{"text": "a"}],\n "test": [{"text": "b"}]}', "records.json"),
+        ("r.json", b'{"data": []}', "records.empty"),
+        ("r.json", b'{"data": [\n1]}', "records.no-valid-row"),
+        ("r.json", b'{"text": [\n"a"', "records.no-valid-row"),
         ("r.json", b"[" * 100_000, "records.json"),
         ("r.json", b'["\xff"]', "records.not-utf8"),
         ("r.jsonl", '{"text": "é"}'.encode("latin-1"), "records.not-utf8"),

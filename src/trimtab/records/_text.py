@@ -10,10 +10,10 @@ import codecs
 import csv
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from trimtab.records._rows import Item, Rejected, checked, not_utf8, unusable
 from trimtab.records.shapes import Row, parse_flawless, parse_json, short
@@ -22,6 +22,8 @@ MAX_LINE = 32 * 2**20
 MOST_RAW = 64 * 1024
 """Bytes (of CSV, characters) of a row that was not taken which are held and shown."""
 _SKIP = 2**20
+# What an object names the list of its rows.
+_HOLDERS = ("data", "rows", "examples", "records", "samples", "instances", "train", "validation", "test")
 
 Stream = IO[bytes] | gzip.GzipFile
 
@@ -92,14 +94,24 @@ def _json_line(line: bytes, place: str) -> Row | Rejected:
 
 
 def _json_file(stream: Stream, path: Path) -> Iterator[Item]:
-    """A JSON list of rows; anything else under this name is read as JSON lines, as is usual on the hub."""
+    """A list of rows, an object that holds one, or one row over several lines; else JSON lines, as is usual on the hub."""
     head = stream.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()
     stream.seek(0)
-    if not head.startswith(b"["):
+    if head.startswith(b"["):
+        found: Iterable[object] | None = _whole(stream, path)
+    else:
+        found = _wrapped(stream, path) if head.startswith(b"{") else None
+    if found is None:
+        stream.seek(0)
         yield from _json_lines(stream, path)
         return
+    for number, row in enumerate(found, start=1):
+        yield f"row {number}", checked(row, f"row {number}")
+
+
+def _whole(stream: Stream, path: Path) -> Any:
     try:
-        rows = parse_json(stream.read().decode("utf-8-sig"))
+        return parse_json(stream.read().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise not_utf8(path) from error
     except (ValueError, RecursionError) as error:
@@ -107,8 +119,32 @@ def _json_file(stream: Stream, path: Path) -> Iterator[Item]:
         raise unusable(
             "records.json", path, message, "Repair it, or write one row a line as .jsonl"
         ) from error
-    for number, row in enumerate(rows, start=1):
-        yield f"row {number}", checked(row, f"row {number}")
+
+
+def _wrapped(stream: Stream, path: Path) -> list[object] | None:
+    """Return the rows of a file that is one object: those of its list, or itself; None where it is none, or one a line.
+
+    Raises InputError for an object with several lists of rows.
+    """
+    first = stream.readline(MAX_LINE + 1)
+    alone = not stream.readline(MAX_LINE + 1).strip()
+    stream.seek(0)
+    try:
+        value = parse_json(first.decode("utf-8-sig"))
+        if not alone:
+            return None
+    except (ValueError, RecursionError):
+        if not first.rstrip().endswith((b"{", b"[", b",")):
+            return None  # a broken line: each is told by itself
+        try:
+            value = parse_json(stream.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            return None
+    lists = [key for key in _HOLDERS if isinstance(value, dict) and isinstance(value.get(key), list)]
+    if len(lists) > 1:
+        message = f"holds several lists of rows ({', '.join(lists)})"
+        raise unusable("records.json", path, message, "Write each as a file of its own")
+    return list(value[lists[0]]) if lists else [value]
 
 
 def _csv(stream: Stream, path: Path) -> Iterator[Item]:

@@ -240,7 +240,7 @@ def _text(value: Any, key: str, *, empty: bool = False) -> str:
 
 
 def to_turns(value: Any, key: str) -> Turns:
-    """Return the turns in `value`: messages of role and content, or of ShareGPT's from and value.
+    """Return the turns in `value`: messages of role and content, or of ShareGPT's from and value, or a single one.
 
     CSV holds them as JSON text. Raises ShapeError, naming `key`, for anything else and for no turn at all.
     """
@@ -250,6 +250,8 @@ def to_turns(value: Any, key: str) -> Turns:
         except (ValueError, RecursionError) as error:
             raise ShapeError("records.not-messages", f"{key} is a text, not a list of messages") from error
         refuse_flaws(value)
+    if isinstance(value, dict):
+        return (_turn(value, key),)
     if value == []:
         raise ShapeError("records.not-messages", f"{key} is a list without a message")
     if not isinstance(value, list):
