@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trimtab.charter.charter import Charter
 from trimtab.errors import ConfigError, Problem
@@ -43,6 +43,9 @@ from trimtab.run.screen import screen
 from trimtab.run.together import settle
 from trimtab.run.trim import RULE, Tuning, sweep
 from trimtab.training.anchor import anchor_about, anchor_records, own_answers, retention_about
+
+if TYPE_CHECKING:
+    from trimtab.training.adapter import Trained
 
 REFUSAL_RANK = 32  # of the adversarial adapter: what to refuse is many things, and rank 8 breaks more answers
 ANSWERS = "answers"  # the folder of a stage in which finished batches are kept
@@ -172,40 +175,40 @@ def _train_guard(loop: Loop, folder: Path) -> dict[str, Any]:
 
 
 def _train_adapter(loop: Loop, model: LocalModel, mechanism: str) -> dict[str, Any]:
+    kept = loop.run.stage("screen").records(mechanism)
+    if not kept:
+        return {"records": 0}
+    trainer, rows, about = _training(loop, model, mechanism, kept)
+    folder = adapter_folder(loop.run.folder, mechanism)
+    progress = loop.bar(f"train: {mechanism}", len(rows))
+    trained = trainer(model, rows, folder, seed=loop.config.seed, progress=progress)
+    return {**trained.to_json(), "folder": folder.name, **about}
+
+
+def _training(
+    loop: Loop, model: LocalModel, mechanism: str, kept: list[Record]
+) -> tuple[Callable[..., Trained], list[Record], dict[str, Any]]:
+    """Return what trains the adapter of a mechanism, all that it learns, and what is told of texts beside its records."""
     from trimtab.training.dpo import train_dpo
     from trimtab.training.equalise import train_equalise
     from trimtab.training.sft import train_sft
 
-    kept = loop.run.stage("screen").records(mechanism)
-    folder = adapter_folder(loop.run.folder, mechanism)
-    if not kept:
-        return {"records": 0}
-    seed, rows, about = loop.config.seed, kept, {}
-    trainers: dict[str, Callable[..., Any]] = {
-        "adversarial": partial(train_sft, rank=REFUSAL_RANK),
-        "bias": train_equalise,
-        "values": train_dpo,
-    }
-    train = trainers[mechanism]
+    def real_texts(number: int) -> list[Record]:
+        return anchor_records(number, mechanism=mechanism, time=loop.run.about["started"])
+
     if mechanism == "adversarial":
-        anchors = _real_texts(loop, loop.config.sizes.anchors, mechanism)
-        rows, about = [*kept, *anchors], {"anchor": anchor_about(len(kept), len(anchors))}
-    else:
-        real = _real_texts(loop, loop.config.sizes.retained_texts, mechanism)
-        own = own_answers(_answers(loop), model.digest) if real else []
-        train = partial(train, texts=[*real, *own])
-        about = {"retention": retention_about(len(real), len(own))}
-    progress = loop.bar(f"train: {mechanism}", len(rows))
-    trained = train(model, rows, folder, seed=seed, progress=progress)
-    return {**trained.to_json(), "folder": folder.name, **about}
+        anchors = real_texts(loop.config.sizes.anchors)
+        about = {"anchor": anchor_about(len(kept), len(anchors))}
+        return partial(train_sft, rank=REFUSAL_RANK), [*kept, *anchors], about
+    real = real_texts(loop.config.sizes.retained_texts)
+    own = own_answers(_requests(loop), model.digest) if real else []
+    train: Callable[..., Trained] = train_equalise if mechanism == "bias" else train_dpo
+    about = {"retention": retention_about(len(real), len(own))}
+    return partial(train, texts=[*real, *own]), kept, about
 
 
-def _real_texts(loop: Loop, number: int, mechanism: str) -> list[Record]:
-    return anchor_records(number, mechanism=mechanism, time=loop.run.about["started"])
-
-
-def _answers(loop: Loop) -> list[Record]:
-    """Return the records of ordinary requests and benign twins, which the model answered itself."""
+def _requests(loop: Loop) -> list[Record]:
+    """Return the records of the adversarial mechanism, some of which the model answered itself."""
     return loop.run.stage("screen").records("adversarial") if "adversarial" in loop.config.mechanisms else []
 
 
