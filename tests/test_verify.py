@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
@@ -25,13 +26,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trimtab.errors import ConfigError, InputError
 from trimtab.governance.commitment import commit, salted_root
+from trimtab.governance.exports.documents import documents
 from trimtab.governance.figures import figures_and_verdicts
 from trimtab.governance.keys import load_key, read_trust
-from trimtab.governance.ledger.envelope import Statement, open_entry, seal
+from trimtab.governance.ledger.envelope import Statement, canonical, open_entry, seal
+from trimtab.governance.ledger.ledger import open_ledger
 from trimtab.governance.ledger.log import Log
 from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey, parse_key, sign_checkpoint
 from trimtab.governance.ledger.tiles import new_tiles, tile_path
 from trimtab.governance.ledger.tree import leaf_hash, root
+from trimtab.governance.policy import Gate
 from trimtab.governance.release import release
 from trimtab.governance.review import Opinion, review
 from trimtab.governance.roles import Role
@@ -41,7 +45,7 @@ from trimtab.governance.verify.log import check_log, read_log
 from trimtab.governance.verify.report import Report
 from trimtab.governance.verify.verify import Outside, read_known, verify
 from trimtab.governance.waiver import Waiver
-from trimtab.probes.outcome import Outcome
+from trimtab.probes.outcome import Outcome, read_outcomes
 from trimtab.records.read import read_records
 from trimtab.records.write import write_records
 from trimtab.run.directory import RunDirectory
@@ -261,6 +265,11 @@ TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "figures without an end": (replaced("figures.json", b"[" * 100_000), "claims.malformed"),
     "a path out of the bundle": (edited("bundle.json", b'"VERIFY.md"', b'"../V.md"'), "bundle.manifest"),
     "a path into the ledger": (ledger_listed, "bundle.manifest"),
+    "the ledger as a file": (edited("bundle.json", b'"VERIFY.md"', b'"ledger"'), "bundle.manifest"),
+    "two names that are one elsewhere": (edited("bundle.json", b'"VERIFY.md"', b'"readme.md"'), "bundle.manifest"),
+    "a line of the checkpoint that ends otherwise": (lambda b: (b / "ledger/checkpoint").write_bytes((b / "ledger/checkpoint").read_bytes()[:-1] + b"\r\n"), "ledger.checkpoint"),
+    "a file larger than any": (lambda b: os.truncate(b / "bundle.json", 10 * 2**30), "bundle.large"),
+    "weights larger than stated": (lambda b: os.truncate(b / "guard/guard.safetensors", 10 * 2**30), "bundle.changed"),
     "the ledger as a listed file": (edited("bundle.json", b'"VERIFY.md"', b'"ledger/x"'), "bundle.manifest"),
     "no commitment to cases": (unlisted("evidence/test-split.jsonl"), "release.missing"),
     "an empty ledger": (emptied, "ledger.opening"),
@@ -707,6 +716,8 @@ def test_a_recall_of_what_the_records_came_from_reaches_the_bundle(bundle: Path)
     assert verify(bundle, Outside(recalls=[open_entry(recall_of(table), "here")])).codes == {"recalled"}
     rewrite(bundle, lambda entries: [*entries, recall_of(table)])
     assert both(bundle) == {"recalled"}
+    rewrite(bundle, lambda entries: [*entries[:-1], recall_of("")])
+    assert both(bundle) == set(), "a record that nobody generated has no generator"
 
 
 def test_a_recall_by_a_key_that_the_operator_held_counts(bundle: Path, tmp_path: Path) -> None:
@@ -749,6 +760,80 @@ def test_reviews_and_waivers_end(made: Made) -> None:
     assert not report.failures
     assert {f.code for f in report.due} == {"review.due", "waiver.due"}
     assert report.exit_code == 3
+
+
+def test_a_review_does_not_hold_before_its_time(bundle: Path, made: Made) -> None:
+    """Who sets the clock of the ledger ahead would make a review hold as much longer."""
+
+    def ahead(s: Statement) -> list[Statement]:
+        later = {k: "2099" + v[4:] for k, v in s.body.items() if k in ("time", "expires")}
+        return [replace(s, body={**s.body, **later})]
+
+    reissue(bundle, ahead)
+    assert both(bundle, trust=made.trust) == set()
+    assert {f.code for f in verify(bundle).due} == {"review.due"}
+    assert {f.code for f in verify(made.bundle, Outside(at="2026-01-01T00:00:00Z")).due} == {"review.due"}
+
+
+def test_of_two_reviews_in_the_same_words_one_key_is_revoked(bundle: Path) -> None:
+    """Two reviewers may sign the same on one copy of the runs, in one second."""
+
+    def one_is_enough(s: Statement) -> list[Statement]:
+        roles = [{**role, "quorum": 1} for role in s.body["roles"]] if s.kind == "roles" else []
+        return [replace(s, body={**s.body, "roles": roles})] if roles else [s]
+
+    reissue(bundle, one_is_enough)
+
+    def same(entries: list[bytes]) -> list[bytes]:
+        found = [open_entry(e, "here").statement for e in entries if kind(e) == "review"]
+        first = next(i for i, e in enumerate(entries) if kind(e) == "review")
+        one = {"seen": found[0].body["seen"], "time": found[-1].body["time"]}
+        signed = zip(found, (found[0], found[0], found[2]), ("alice", "bob", "carol"), strict=True)
+        again = [seal(replace(s, body={**said.body, **one}), [load_key(name)]) for s, said, name in signed]
+        return [*entries[:first], *again, entries[-1], revocation("alice")]
+
+    rewrite(bundle, same)
+    assert both(bundle) == set()
+    assert "of a revoked key: approve by safety" in verify(bundle).notes
+
+
+def test_what_came_of_other_runs_is_told(finished_run: FinishedRun, tmp_path: Path) -> None:
+    """Who runs until it passes leaves the other runs in the ledger."""
+    finished_run(tmp_path / "runs")
+    run = finished_run(tmp_path / "runs", roles())
+    third = Statement("run-started", {}, {**dict.fromkeys(("charter", "config", "model", "policy", "version"), ""), "run": "third", "split": {}})  # fmt: skip
+    open_ledger(tmp_path / "runs").append(third)
+    sign_all(run)
+    report = release(run, tmp_path / "bundle", WAIVERS, sign=False)
+    outcome = json.loads((run / "figures.json").read_bytes())["outcome"]
+    told = f"other runs in this ledger: 1 {outcome}, 1 no verdict"
+    assert told in report.notes
+    assert told in script.verify(tmp_path / "bundle").notes
+
+
+CHARTER = """
+name = "ours"
+version = "1"
+[[principle]]
+id = "kind"
+statement = "Be kind."
+rationale = "People are there."
+specifics = ["No scorn."]
+examples = [{ keeps = "I do not know.", breaks = "Surely." }]
+dissent = [{ group = "1", statement = "s", agreed = 1, disagreed = 3, seen = 9 }]
+"""
+
+
+def test_both_say_who_disagreed_with_the_charter_and_what_is_a_trial(
+    finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    charter = tmp_path / "charter.toml"
+    charter.write_text(CHARTER)
+    run = finished_run(tmp_path / "runs", charter=str(charter))
+    release(run, tmp_path / "bundle", demo=True, sign=False)
+    for told in ("dissent on kind: 3 of 9 in group 1 disagreed", "a trial: its maker holds the keys of all reviewers"):  # fmt: skip
+        assert told in verify(tmp_path / "bundle").notes
+        assert told in script.verify(tmp_path / "bundle").notes
 
 
 # --- Tampering against a known checkpoint -----------------------------------------------------------------------
@@ -946,6 +1031,124 @@ def not_committed(bundle: Path) -> None:
     reissue(bundle, restate)
 
 
+def unended(name: str) -> Callable[[Path], Any]:
+    """Return what repeats the first line of a file after its last, without an end: some readers read it, some do not."""
+
+    def add(bundle: Path) -> None:
+        data = (bundle / name).read_bytes()
+        (bundle / name).write_bytes(data + data.split(b"\n")[0])
+        reissue(bundle)
+
+    return add
+
+
+def said(name: str, old: bytes, new: bytes) -> Callable[[Path], Any]:
+    """Return what replaces bytes of a file everywhere, and states it anew."""
+
+    def say(bundle: Path) -> None:
+        data = (bundle / name).read_bytes()
+        assert old in data
+        (bundle / name).write_bytes(data.replace(old, new))
+        reissue(bundle)
+
+    return say
+
+
+def in_utf16(bundle: Path) -> None:
+    path = bundle / "figures.json"
+    path.write_bytes(path.read_text().encode("utf-16"))
+    reissue(bundle)
+
+
+def restating_start(**files: str) -> Callable[[Statement], list[Statement]]:
+    """Return what states other digests where the run started."""
+    return lambda s: [replace(s, body={**s.body, **files}) if s.kind == "run-started" else s]
+
+
+def no_principles(bundle: Path) -> None:
+    about, charter = (json.loads((bundle / f"{name}.json").read_bytes()) for name in ("run", "charter"))
+    data = rfc8785.dumps({k: v for k, v in charter.items() if k != "principle"})
+    (bundle / "charter.json").write_bytes(data)
+    digest = sha256(data).hexdigest()
+    (bundle / "run.json").write_bytes(rfc8785.dumps({**about, "charter_digest": digest}))
+    reissue(bundle, restating_start(charter=digest))
+
+
+def gated(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Callable[[Path], Any]:
+    """Return what releases without waivers under another policy, which everything says the run started with."""
+
+    def gate(bundle: Path) -> None:
+        gates = change(json.loads((bundle / "policy.json").read_bytes()))
+        about = json.loads((bundle / "run.json").read_bytes())
+        (bundle / "run.json").write_text(json.dumps({**about, "config": {**about["config"], "gates": gates}}))
+        (bundle / "policy.json").write_bytes(rfc8785.dumps(gates))
+        rows = [read_outcomes(bundle / name) for name in ("stages/01_before/outcomes.jsonl", AFTER)]
+        told = figures_and_verdicts(rows[0], rows[1], [Gate.model_validate(g) for g in gates])
+        (bundle / "figures.json").write_bytes(rfc8785.dumps(told))
+        for name, text in documents(bundle).items():
+            (bundle / name).write_text(text)
+        outcomes = {v["gate"]["figure"]: v["outcome"] for v in told["verdicts"]}
+        more = {
+            "run-started": {"policy": sha256((bundle / "policy.json").read_bytes()).hexdigest()},
+            "verdict": {"outcome": told["outcome"], "gates": outcomes},
+            "release": {"waivers": []},
+        }
+        reissue(bundle, lambda s: [replace(s, body={**s.body, **more.get(s.kind, {})})])
+
+    return gate
+
+
+def two_on_one_figure(gates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    strict = next(g for g in gates if g["figure"] == "pair_gap")
+    mild = {**strict, "kind": "harm", "goal": None, "margin": 99.0}
+    return [strict, mild]
+
+
+def other_system(**changes: Any) -> Callable[[Path], Any]:
+    def change(bundle: Path) -> None:
+        system = json.loads((bundle / "system.json").read_bytes())
+        (bundle / "system.json").write_text(json.dumps({**system, **changes}))
+        reissue(bundle)
+
+    return change
+
+
+def one_more_adapter(bundle: Path) -> None:
+    """Add an adapter of which no records are stated."""
+    names = [f"adapters/trimtab_values/adapter_{n}" for n in ("config.json", "model.safetensors")]
+    shutil.copytree(bundle / "adapters/trimtab_bias", bundle / "adapters/trimtab_values")
+    files = json.loads((bundle / "bundle.json").read_bytes())["files"]
+    relist(bundle, files={**files, **{name: {} for name in names}})
+
+    def add(s: Statement) -> list[Statement]:
+        return [
+            replace(s, subjects={**s.subjects, **dict.fromkeys(names, "")}) if s.kind == "training" else s
+        ]
+
+    reissue(bundle, add)
+
+
+def no_guard(bundle: Path) -> None:
+    unlisted("guard/guard.json")(bundle)
+
+    def drop(s: Statement) -> list[Statement]:
+        return [replace(s, subjects={n: d for n, d in s.subjects.items() if n != "guard/guard.json"})]
+
+    reissue(bundle, drop)
+
+
+def rejecting(*roles: str) -> Callable[[Path], Any]:
+    """Return what puts rejections of other files of the run before or, of roles that are named, after what was approved."""
+
+    def reject(s: Statement) -> list[Statement]:
+        if s.kind != "review":
+            return [s]
+        no = replace(s, subjects={"bundle.json (other)": "1" * 64}, body={**s.body, "decision": "reject"})
+        return [s, no] if s.body["role"] in roles else [no, s]
+
+    return lambda bundle: reissue(bundle, reject)
+
+
 AFTER = "stages/06_after/outcomes.jsonl"
 BY_ALL: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
     "nothing": (reissue, set()),
@@ -977,6 +1180,30 @@ BY_ALL: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
     "answers without a label": (rewritten(AFTER, lambda row: row["raw"].pop("label", None)), {"figure.differs"}),
     "values that are texts": (rewritten(AFTER, lambda row: row.update(value="x")), {"figure.differs"}),
     "outcomes without a judge": (rewritten(AFTER, lambda row: row.pop("judge")), {"figure.differs"}),
+    "a record after the last": (unended("records/adversarial.jsonl"), {"claims.malformed"}),
+    "an outcome after the last": (unended(AFTER), {"claims.malformed"}),
+    "a case after the last": (unended("evidence/test-split.jsonl"), {"claims.malformed"}),
+    "two figures of one name": (said("figures.json", b'"outcome":', b'"outcome":"pass","outcome":'), {"claims.malformed"}),
+    "two margins in a policy": (said("policy.json", b'"margin":0.1', b'"margin":0.01,"margin":0.1'), {"policy.changed", "claims.malformed"}),
+    "a system with and without a guard": (said("system.json", b'"guard": true', b'"guard": false, "guard": true'), {"claims.malformed"}),
+    "answers that are twice what they are": (said(AFTER, b'"value":0', b'"value":1,"value":0'), {"claims.malformed"}),
+    "values that are not numbers": (said(AFTER, b'"value":0', b'"value":NaN'), {"claims.malformed"}),
+    "values without an end": (said(AFTER, b'"value":0', b'"value":1e999'), {"claims.malformed"}),
+    "lines that only some see": (said(AFTER, b"\n", b"\r"), {"claims.malformed"}),
+    "figures in another encoding": (in_utf16, {"claims.malformed"}),
+    "a charter without principles": (no_principles, {"claims.malformed"}),
+    "a policy that asks for nothing": (gated(lambda gates: [{**g, "required": False} for g in gates]), {"gate.none"}),
+    "no policy": (gated(lambda gates: []), {"gate.none"}),
+    "a mild gate over a strict one": (gated(two_on_one_figure), {"verdict.gates"}),
+    "other gates in the configuration": (said("run.json", b'"margin": 0.1', b'"margin": 0.01'), {"run.changed"}),
+    "another version than stated": (said("run.json", b'"version": "', b'"version": "9'), {"run.changed"}),
+    "another configuration than stated": (restating(restating_start(config="0" * 64)), {"run.changed"}),
+    "an adapter that is not there": (other_system(strengths={"bias": 1.0, "adversarial": 1.0}), {"system.parts"}),
+    "another adapter than was measured": (other_system(digests={"bias": "0" * 64}), {"system.parts"}),
+    "an adapter without records": (one_more_adapter, {"system.parts"}),
+    "a guard that is not there": (no_guard, {"system.parts"}),
+    "rejections of other files, taken back": (rejecting(), set()),
+    "a rejection of other files": (rejecting("legal"), {"review.rejected"}),
     "the same where no figure reads them": (rewritten("stages/06_after/guard_alone.jsonl", lambda row: row.pop("judge")), {"figure.differs"}),
 }  # fmt: skip
 
@@ -1257,6 +1484,24 @@ def test_the_script_refuses_what_it_cannot_use(
     assert "error:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("levels", [98, 99, 100, 101, 2000])
+def test_what_is_too_deep_does_not_depend_on_the_reader(levels: int) -> None:
+    data, refused = b"[" * levels + b"1" + b"]" * levels, levels > 99
+    for read in (lambda: script.canonical(data), lambda: canonical(data, "here", "claims.malformed")):
+        with pytest.raises((script.EvidenceError, InputError)) if refused else nullcontext():
+            read()
+
+
+@pytest.mark.parametrize("line", ["operator", "operator {key} more", "{key}"])
+def test_both_refuse_lines_of_keys_that_are_none(made: Made, tmp_path: Path, line: str) -> None:
+    trust = tmp_path / "keys"
+    trust.write_text(made.trust.read_text() + line.format(key=other().public) + "\n")
+    with pytest.raises(ConfigError, match=r"trust\.line"):
+        read_trust(trust)
+    with pytest.raises(ValueError, match="is not ROLE KEY"):
+        script.read_trust(trust)
+
+
 def test_the_script_names_tiles_and_reads_json_as_the_ledger_does() -> None:
     for index in (0, 1, 999, 1000, 1_234_067):
         for width in (1, 256):
@@ -1275,7 +1520,10 @@ def test_every_code_is_described() -> None:
         prefix = prefix if name[0] == "." else name.split(".")[0]
         described.add(prefix + name if name[0] == "." else name)
     package = Path(claims.__file__).parent
-    for path in (Path(str(script.__file__)), *(package / f"{n}.py" for n in ("claims", "files", "recalls"))):
+    for path in (
+        Path(str(script.__file__)),
+        *(package / f"{n}.py" for n in ("claims", "files", "recalls", "reviews")),
+    ):
         told = set(re.findall(r'"([a-z-]+\.[a-z-]+)"', path.read_text(encoding="utf-8")))
         files = {name for name in told if name.endswith((".json", ".sig", ".md", ".py"))}
         assert told - files <= described, path.name

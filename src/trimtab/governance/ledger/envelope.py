@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 LARGEST = 65535  # bytes of an entry: its length is written in two (C2SP tlog-tiles)
+DEEPEST = 99  # levels of lists and objects: what a reader can take must not depend on its stack
 # What each kind of statement says, besides its time; nothing else may be in it.
 FIELDS: Mapping[str, Mapping[str, type]] = {
     "ledger-opened": {"ledger": str, "operator": str, "origin": str},
@@ -126,14 +127,32 @@ def _refuse(text: str) -> Any:
     raise ValueError(f"{text[:20]} is not a whole number")
 
 
-def _plain(value: Any, place: str) -> Any:
+def strict(data: bytes) -> Any:
+    """Return the value of JSON in any form that every reader sees alike: UTF-8, no key twice, no NaN or infinity.
+
+    Raises ValueError for other bytes, RecursionError for what is too deep.
+    """
+    value = json.loads(data.decode("utf-8"), object_pairs_hook=_once)
+    json.dumps(value, allow_nan=False)
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key is there twice")
+    return dict(pairs)
+
+
+def _plain(value: Any, place: str, level: int = 0) -> Any:
     """Return the value; ValueError where it holds what not every reader sees alike."""
+    if level > DEEPEST:
+        raise ValueError(f"{place}: is deeper than {DEEPEST} levels")
     if isinstance(value, dict):
         if not all(isinstance(k, str) and k.isascii() for k in value):
             raise ValueError(f"{place}: a key is not ASCII")
-        return {k: _plain(v, place) for k, v in value.items()}
+        return {k: _plain(v, place, level + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v, place) for v in value]
+        return [_plain(v, place, level + 1) for v in value]
     if not isinstance(value, str | int) and value is not None:
         raise ValueError(f"{place}: a {type(value).__name__} in a statement")
     return value

@@ -155,7 +155,7 @@ def parse_checkpoint(data: bytes, place: str, code: str = "ledger.checkpoint") -
     root = decode64(match[3], place, code)
     if len(root) != 32:
         raise malformed(code, place, "the root is not 32 bytes")
-    signatures = tuple(_signature(line, place, code) for line in match[4].splitlines())
+    signatures = tuple(_signature(line, place, code) for line in match[4][:-1].split("\n"))
     if len({(name, hashed) for name, hashed, _ in signatures}) < len(signatures):
         raise malformed(code, place, "a key is named twice")
     return Signed(Checkpoint(match[1], int(match[2]), root), signatures)

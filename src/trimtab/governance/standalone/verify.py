@@ -17,19 +17,20 @@ import hashlib
 import json
 import re
 import sys
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 FORMAT, STATEMENT = "trimtab-bundle-1", "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-LARGEST, DEEPEST = 2**53 - 1, 8  # whole number, and level of folders in a bundle
+LARGEST, LONGEST = 2**53 - 1, 2**29  # whole number, and bytes of a file other than weights
+DEEPEST, NESTED = 8, 99  # levels of folders in a bundle, and of lists and objects
 Pair = tuple[str, str]
 TIME, FORM = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", "%Y-%m-%dT%H:%M:%SZ"
-NAME = r"[A-Za-z0-9._/-]{1,100}"
 NOTE = r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:— [^\n]+\n)+)"
-PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
-PATH = rf"(?!bundle\.json$|model\.sig$|ledger/){PART}(?:/{PART})*"
+NAME, PART = r"[A-Za-z0-9._/-]{1,100}", r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
+PATH = rf"(?!bundle\.json$|model\.sig$|ledger(?:/|$)){PART}(?:/{PART})*"
 # What each kind of statement says besides its time, and what records hold. A text has no mark; the marks are TYPES.
 SCHEMA = """
 ledger-opened ledger operator origin; roles demo? roles[] run; release demo? run waivers[]; bundle-key key run
@@ -62,20 +63,16 @@ class EvidenceError(ValueError):
     """Something does not hold: its code."""
 
 
-def need(holds: Any, code: str) -> None:
-    """Raise EvidenceError unless it holds; a plain ValueError where there is no code but words."""
+def need(holds: Any, code: str) -> None:  # an EvidenceError, or a ValueError where it has no code
     if not holds:
         raise (EvidenceError if "." in code else ValueError)(code)
 
 
-class Found:
-    """What was found: failures, what is due, and notes."""
-
+class Found:  # what was found: failures, what is due, and notes
     def __init__(self) -> None:
         self.failures, self.due, self.notes = list[Pair](), list[Pair](), list[str]()
 
-    def must(self, holds: bool, code: str, place: str) -> bool:
-        """Note a failure unless it holds."""
+    def must(self, holds: bool, code: str, place: str) -> bool:  # note a failure unless it holds
         if not holds and (code, place) not in self.failures:
             self.failures.append((code, place))
         return holds
@@ -97,8 +94,7 @@ def _add(a: Point, b: Point) -> Point:
 def _times(number: int, point: Point) -> Point:
     total: Point = (0, 1, 1, 0)
     for bit in f"{number:b}":
-        total = _add(total, total)
-        total = _add(total, point) if bit == "1" else total
+        total = _add(_add(total, total), point) if bit == "1" else _add(total, total)
     return total
 
 
@@ -108,17 +104,15 @@ def _decode(data: bytes) -> Point | None:
     u, v = y * y - 1, D * y * y + 1
     x = u * v**3 * pow(u * v**7, (P - 5) // 8, P) % P
     x = x * ROOT % P if (v * x * x - u) % P else x
-    if y >= P or (v * x * x - u) % P or (x == 0 and sign):
-        return None
+    good = y < P and (v * x * x - u) % P == 0 and not (x == 0 and sign)
     x = x if x & 1 == sign else P - x
-    return x, y, 1, x * y % P
+    return (x, y, 1, x * y % P) if good else None
 
 
 BASE = _decode(bytes([0x58]) + bytes([0x66]) * 31) or (0, 1, 1, 0)
 
 
-def verifies(key: bytes, signature: bytes, data: bytes) -> bool:
-    """Whether the signature (64 bytes) of the key (32 bytes) covers the data."""
+def verifies(key: bytes, signature: bytes, data: bytes) -> bool:  # RFC 8032, 5.1.7
     point, s = _decode(key), int.from_bytes(signature[32:], "little")
     if point is None or len(signature) != 64 or s >= ORDER:
         return False
@@ -128,24 +122,30 @@ def verifies(key: bytes, signature: bytes, data: bytes) -> bool:
     return (y | (x & 1) << 255).to_bytes(32, "little") == signature[:32]
 
 
-def unbase(text: Any) -> bytes:
-    """Read canonical base64."""
+def unbase(text: Any) -> bytes:  # read canonical base64
     data = base64.b64decode(str(text), validate=True)
     need(base64.b64encode(data).decode() == text, "no base64, or spare bits")
     return data
 
 
-def plain(value: Any) -> bool:
+def plain(value: Any, level: int = 0) -> bool:
     """Whether a value holds texts, whole numbers, truth values, null, lists and objects with ASCII keys only."""
     if isinstance(value, dict):
-        return all(k.isascii() and plain(v) for k, v in value.items())
+        return all(map(str.isascii, value)) and plain([*value.values()], level)
     if isinstance(value, list):
-        return all(map(plain, value))
+        return not (value and level == NESTED) and all(plain(v, level + 1) for v in value)
     return isinstance(value, str) or value is None or (isinstance(value, int) and abs(value) <= LARGEST)
 
 
-def fits(v: Any, form: Any) -> bool:
-    """Whether a value is of a form: an object or a list of forms, one of some forms, of a type, or this very value."""
+def strict(data: bytes) -> Any:  # JSON that all readers see alike: UTF-8, no key twice, no NaN
+    objects: Any = []
+    value = json.loads(data.decode("utf-8"), object_pairs_hook=lambda p: [dict(p), objects.append(p)][0])
+    need(all(len(dict(pairs)) == len(pairs) for pairs in objects), "a key is there twice")
+    json.dumps(value, allow_nan=False)
+    return value
+
+
+def fits(v: Any, form: Any) -> bool:  # an object or list of forms, one of forms, of a type, or this value
     if isinstance(form, dict):
         return type(v) is dict and v.keys() == form.keys() and all(fits(v[k], form[k]) for k in form)
     if isinstance(form, list):
@@ -155,8 +155,7 @@ def fits(v: Any, form: Any) -> bool:
     return form in (v, type(v), object)
 
 
-def written(value: Any) -> bytes:
-    """Write plain JSON in its only form."""
+def written(value: Any) -> bytes:  # write plain JSON in its only form
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -171,9 +170,7 @@ def canonical(data: bytes, code: str = "claims.malformed", form: Any = object) -
     return value
 
 
-class Key:
-    """A public key as C2SP writes it: NAME+HASH+BASE64(0x01, key)."""
-
+class Key:  # a public key as C2SP writes it: NAME+HASH+BASE64(0x01, key)
     def __init__(self, text: str) -> None:
         self.name, hashed, key = [*text.split("+", 2), "", ""][:3]
         data = unbase(key)
@@ -184,9 +181,7 @@ class Key:
         need(y % 2**255 < P and y - 2**255 not in (1, P - 1) and self.hash.hex() == hashed, "not a key")
 
 
-class Note:
-    """A signed checkpoint (C2SP tlog-checkpoint, signed-note)."""
-
+class Note:  # a signed checkpoint (C2SP tlog-checkpoint, signed-note)
     def __init__(self, data: bytes) -> None:
         m: Any = re.fullmatch(NOTE, data.decode("utf-8"))
         need(m and re.fullmatch(NAME, m[1]) and int(m[2]) <= LARGEST, "not a checkpoint")
@@ -199,15 +194,12 @@ class Note:
             self.lines.append((name, signature[:4], signature[4:]))
         need(len(self.root) == 32 and len({n[:2] for n in self.lines}) == len(self.lines), "not a checkpoint")
 
-    def signed_by(self, key: Key) -> bool:
-        """Whether this key signed it."""
+    def signed_by(self, key: Key) -> bool:  # whether this key signed it
         own = [s for name, hashed, s in self.lines if (name, hashed) == (key.name, key.hash)]
         return bool(own) and all(verifies(key.raw, s, self.text) for s in own)
 
 
-class Entry:
-    """An in-toto statement in a DSSE envelope."""
-
+class Entry:  # an in-toto statement in a DSSE envelope
     def __init__(self, data: bytes) -> None:
         form = {"payload": str, "payloadType": object, "signatures": [{"keyid": str, "sig": str}]}
         envelope = canonical(data, "entry.malformed", form)
@@ -217,26 +209,20 @@ class Entry:
         need(self.signatures, "entry.unsigned")
         need(len(dict(self.signatures)) == len(self.signatures), "entry.duplicate-key")
         self.signed = b"DSSEv1 28 %b %d %b" % (PAYLOAD_TYPE.encode(), len(payload), payload)
-        self.kind, self.subjects, self.body = statement(payload)
+        value = canonical(payload, "entry.malformed")
+        form = {"_type": STATEMENT, "predicate": dict, "predicateType": str, "subject": [SUBJECT]}
+        need(fits(value, form), "entry.statement")
+        name, self.body = value["predicateType"], value["predicate"]
+        self.kind = name.removeprefix("urn:trimtab:").removesuffix(":v1")
+        good = name == f"urn:trimtab:{self.kind}:v1" and self.kind in FIELDS
+        need(good and fits(self.body, {**FIELDS[self.kind], "time": str}), "entry.statement")
+        self.subjects = {row["name"]: row["digest"]["sha256"] for row in value["subject"]}
+        good = [row["name"] for row in value["subject"]] == sorted(self.subjects)
+        good = good and all(re.fullmatch(r"[0-9a-f]{64}", d) for d in self.subjects.values())
+        need(good and re.fullmatch(TIME, self.body["time"]), "entry.statement")
 
 
-def statement(payload: bytes) -> tuple[str, dict[str, str], dict[str, Any]]:
-    """Read an in-toto statement of a known kind: kind, subjects, predicate."""
-    form = {"_type": STATEMENT, "predicate": dict, "predicateType": str, "subject": [SUBJECT]}
-    value = canonical(payload, "entry.malformed")
-    need(fits(value, form), "entry.statement")
-    name, body = value["predicateType"], value["predicate"]
-    kind = name.removeprefix("urn:trimtab:").removesuffix(":v1")
-    subjects = {row["name"]: row["digest"]["sha256"] for row in value["subject"]}
-    good = name == f"urn:trimtab:{kind}:v1" and kind in FIELDS and fits(body, {**FIELDS[kind], "time": str})
-    good = good and [row["name"] for row in value["subject"]] == sorted(subjects)
-    good = good and all(re.fullmatch(r"[0-9a-f]{64}", d) for d in subjects.values())
-    need(good and re.fullmatch(TIME, body["time"]), "entry.statement")
-    return kind, subjects, body
-
-
-def leaf(data: bytes) -> bytes:
-    """Hash of a leaf."""
+def leaf(data: bytes) -> bytes:  # hash of a leaf
     return hashlib.sha256(b"\0" + data).digest()
 
 
@@ -248,8 +234,7 @@ def tree(hashes: list[bytes]) -> bytes:
     return hashlib.sha256(b"\1" + tree(hashes[:left]) + tree(hashes[left:])).digest()
 
 
-def tile_name(level: str, index: int, width: int) -> str:
-    """Path of a tile."""
+def tile_name(level: str, index: int, width: int) -> str:  # path of a tile
     path, rest = f"{index % 1000:03d}", index // 1000
     while rest:
         path, rest = f"x{rest % 1000:03d}/{path}", rest // 1000
@@ -286,8 +271,7 @@ def read_ledger(folder: Path, found: Found) -> tuple[Note, list[bytes], set[str]
     return note, entries, names
 
 
-def cut(path: Path) -> list[bytes] | None:
-    """Read a tile of entries, each after its length in two bytes; None for what is none."""
+def cut(path: Path) -> list[bytes] | None:  # a tile of entries, each after its length in two bytes
     data = path.read_bytes() if path.is_file() else b"?"
     entries, at = list[bytes](), 0
     while at < len(data) and len(entries) <= 256:  # one more than a tile holds, and it is none
@@ -299,8 +283,7 @@ def cut(path: Path) -> list[bytes] | None:
     return entries
 
 
-def walk(folder: Path) -> list[Path]:
-    """Return what is in a folder, down to one level more than a bundle has; no link is followed."""
+def walk(folder: Path) -> list[Path]:  # down to one level more than a bundle has; follows no link
     found = level = list(folder.iterdir())
     for _ in range(DEEPEST):
         level = [p for above in level if above.is_dir() and not above.is_symlink() for p in above.iterdir()]
@@ -308,12 +291,12 @@ def walk(folder: Path) -> list[Path]:
     return found
 
 
-def read_manifest(folder: Path, found: Found) -> dict[str, Any] | None:
-    """Read bundle.json; None where it is not what it must be."""
+def read_manifest(folder: Path, found: Found) -> dict[str, Any] | None:  # None where it is not one
     try:
         data = (folder / "bundle.json").read_bytes()
         value = canonical(data, "bundle.manifest", {"demo": bool, "files": dict, "format": str, "run": str})
         good = all(re.fullmatch(PATH, name) and fits(row, FILE) for name, row in value["files"].items())
+        good = good and len({name.lower() for name in value["files"]}) == len(value["files"])
     except (OSError, EvidenceError):
         good = False
     if not found.must(good, "bundle.manifest", "bundle.json"):
@@ -332,8 +315,9 @@ def check_files(folder: Path, files: dict[str, Any], ledger: set[str], found: Fo
         found.must(safe, "bundle.unsafe", name)
         if found.must(path.is_file(), "bundle.missing", name):
             with path.open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == row["sha256"]
-            found.must(same and path.stat().st_size == row["size"], "bundle.changed", name)
+                same = path.stat().st_size == row["size"]
+                same = same and hashlib.file_digest(file, "sha256").hexdigest() == row["sha256"]
+            found.must(same, "bundle.changed", name)
 
 
 class Log:
@@ -362,8 +346,7 @@ class Log:
             good = False
         return self.found.must(good, "ledger.opening", "entry 0")
 
-    def check(self) -> None:
-        """Check the clock and the signers of each entry, and of the checkpoint."""
+    def check(self) -> None:  # check the clock and the signers of each entry, and of the checkpoint
         last = ""
         for index, entry in enumerate(self.entries):
             place = f"entry {index}"
@@ -411,39 +394,39 @@ class Log:
             self.gone, self.revoked = self.gone | {body["key"]}, self.revoked | {body["key"]}
 
 
-class Claims:
-    """The statements of one run, and whether the bundle is what they say."""
-
+class Claims:  # the statements of one run, and whether the bundle is what they say
     def __init__(self, folder: Path, manifest: dict[str, Any], log: Log, at: str) -> None:
-        self.folder, self.files = folder, manifest["files"]
-        self.demo, self.run = manifest["demo"], manifest["run"]
-        self.log, self.found, self.at = log, log.found, at
+        self.folder, self.files, self.demo = folder, manifest["files"], manifest["demo"]
+        self.run, self.log, self.found, self.at = manifest["run"], log, log.found, at
         self.subjects = {"bundle.json": hashlib.sha256((folder / "bundle.json").read_bytes()).hexdigest()}
         self.own = [(i, e) for i, e in enumerate(log.entries) if e.body.get("run") == self.run]
+        runs = {e.body.get("run", self.run): "no verdict" for e in log.entries}
+        runs |= {e.body["run"]: e.body["outcome"] for e in log.entries if e.kind == "verdict"}
+        told = Counter(came_to for run, came_to in runs.items() if run != self.run)
+        others = ", ".join(f"{n} {came_to}" for came_to, n in sorted(told.items())) or "none"
+        self.found.notes.append(f"other runs in this ledger: {others}")
+        self.found.notes += ["a trial: its maker holds the keys of all reviewers"] * self.demo
         self.released = [(i, e) for i, e in self.of("release") if e.subjects == self.subjects][-1:]
 
-    def of(self, kind: str) -> list[tuple[int, Entry]]:
-        """Return index and entry of one kind."""
+    def of(self, kind: str) -> list[tuple[int, Entry]]:  # return index and entry of one kind
         return [(i, e) for i, e in self.own if e.kind == kind]
 
     def check(self) -> None:
         """Check everything; a statement that is not shaped as it must be is a failure of its own."""
-        for part in ("order", "stages", "terms", "split", "records", "verdict", "reviews"):
+        for part in ("order", "stages", "terms", "split", "records", "system", "verdict", "reviews"):
             try:
                 getattr(self, part)()
             except (LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError, RuntimeError):
                 self.found.must(False, "claims.malformed", part)
 
-    def order(self) -> None:
-        """The run states its terms once and first; roles come before training."""
+    def order(self) -> None:  # the run states its terms once and first; roles come before training
         must, started, roles = self.found.must, self.of("run-started"), self.of("roles")
         there, named = (self.folder / "model.sig").is_file(), bool(self.of("bundle-key"))
         must(there == named, "model-signature.missing" if named else "model-signature.key", "model.sig")
         if must(len(started) == 1, "run.not-started", self.run):
             must(self.own[0][0] == started[0][0], "run.order", self.run)
         if must(len(roles) == 1, "roles.missing", self.run):
-            index, entry = roles[0]
-            rows = entry.body["roles"]
+            (index, entry), rows = roles[0], roles[0][1].body["roles"]
             good = all(1 <= r["quorum"] <= len(r["keys"]) and 1 <= r["days"] <= 3650 for r in rows)
             must(good and 0 < len({r["name"] for r in rows}) == len(rows), "roles.missing", self.run)
             must(entry.body["demo"] == self.demo, "release.demo", self.run)
@@ -475,14 +458,19 @@ class Claims:
         for name in [*self.files, *OUTCOMES, "run.json", "system.json", "figures.json"]:
             must(name in stated or bool(re.fullmatch(WRITTEN, name)), "stage.unstated", name)
 
-    def terms(self) -> None:
-        """Policy and charter are those that the run started with."""
-        body = self.of("run-started")[0][1].body
+    def terms(self) -> None:  # policy and charter are those that the run started with
+        must, body = self.found.must, self.of("run-started")[0][1].body
         for key in ("policy", "charter"):
-            row = self.files.get(f"{key}.json")
-            self.found.must(row is not None and row["sha256"] == body[key], f"{key}.changed", f"{key}.json")
-        base = json.loads((self.folder / "system.json").read_bytes())["base_digest"]
-        self.found.must(base == body["model"], "system.base", "system.json")
+            same = self.files.get(f"{key}.json", {}).get("sha256") == body[key]
+            must(same, f"{key}.changed", f"{key}.json")
+        told = {n: strict((self.folder / n).read_bytes()) for n in self.files if n.endswith(".json")}
+        self.told, about = told, told["run.json"]
+        named = [about["config"]["gates"], about["config_digest"], about["charter_digest"], about["version"]]
+        stated = [told["policy.json"], body["config"], body["charter"], body["version"]]
+        must(named == stated, "run.changed", "run.json")
+        for row, v in [(r, v) for r in told["charter.json"]["principle"] for v in r.get("dissent", ())]:
+            why = f"{v['disagreed']} of {v['seen']} in group {v['group']} disagreed"
+            self.found.notes.append(f"dissent on {row['id']}: {why}")
 
     def split(self) -> None:
         """The outcomes are of all the cases that were committed to before training, and of no others."""
@@ -493,7 +481,7 @@ class Claims:
         for _, entry in self.of("probe"):
             again = entry.body["stage"] == "reattack"
             for name in [n for n in entry.subjects if n.endswith(".jsonl")]:
-                outcomes = [json.loads(row) for row in (self.folder / name).read_bytes().split(b"\n")[:-1]]
+                outcomes = self.lines(name, strict)
                 must(entry.body["outcomes"].get(Path(name).stem) == len(outcomes), "outcomes.count", name)
                 items = {("reattack" if again else o["suite"], o["item"]): o["cluster"] for o in outcomes}
                 must(len(items) == len(outcomes), "split.repeated", name)
@@ -507,13 +495,12 @@ class Claims:
         for name, suite in absent:
             must(suite.startswith(SCORED) and suite not in measured, "split.absent", name)
 
-    def lines(self, name: str) -> list[Any]:
-        """Read canonical JSON lines that the manifest lists."""
-        need(name in self.files, name)
-        return [canonical(line) for line in (self.folder / name).read_bytes().split(b"\n")[:-1]]
+    def lines(self, name: str, read: Any = canonical) -> list[Any]:  # listed, and each with its end
+        *rows, rest = (self.folder / name).read_bytes().split(b"\n")
+        need(name in self.files and not rest, f"not lines: {name}")
+        return [read(row) for row in rows]
 
-    def records(self) -> None:
-        """The records are those that the screen kept, by id and lineage."""
+    def records(self) -> None:  # the records are those that the screen kept, by id and lineage
         must = self.found.must
         for mechanism, stated in self.of("screen")[0][1].body["records"].items():
             name, opening = f"records/{mechanism}.jsonl", f"evidence/screen-{mechanism}.jsonl"
@@ -526,13 +513,30 @@ class Claims:
             whole = [hashlib.sha256(written(row)).hexdigest() for row in rows]
             must([o.get("row", d) for o, d in zip(opened, whole, strict=False)] == whole, "records.row", name)
 
+    def system(self) -> None:
+        """The system is on the run's model, its adapters are there, and each learned from records that were kept."""
+        must, system = self.found.must, self.told["system.json"]
+        base, kept = (self.of(k)[0][1].body[n] for k, n in (("run-started", "model"), ("screen", "records")))
+        must(system["base_digest"] == base, "system.base", "system.json")
+        files = sorted(self.files.items())
+        there = {name.split("/")[1] for name in self.files if name.startswith("adapters/")}
+        for name in there | {f"trimtab_{m}" for m in system["strengths"]}:
+            part, own = name.removeprefix("trimtab_"), f"adapters/{name}/adapter_"
+            rows = [f"{f['sha256']}  {Path(n).name}" for n, f in files if n.startswith(own)]
+            digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+            must(bool(rows) and system["digests"].get(part, digest) == digest, "system.parts", name)
+            must(part in kept and kept[part]["count"] > 0, "system.parts", name)
+        must("guard/guard.json" in self.files or not system["guard"], "system.parts", "guard")
+
     def verdict(self) -> None:
         """The verdict is that of the figures; a gate that did not pass was waived with reason, owner and expiry."""
         must, body = self.found.must, self.of("verdict")[0][1].body
-        told, gates = (json.loads((self.folder / f"{n}.json").read_bytes()) for n in ("figures", "policy"))
+        told, gates = self.told["figures.json"], self.told["policy.json"]
         stated = {v["gate"]["figure"]: v["outcome"] for v in told["verdicts"]}
         must((stated, told["outcome"]) == (body["gates"], body["outcome"]), "verdict.changed", "figures.json")
-        must([v["gate"] for v in told["verdicts"]] == gates, "verdict.gates", "figures.json")
+        same = [v["gate"] for v in told["verdicts"]] == gates and len(stated) == len(gates)
+        must(same, "verdict.gates", "figures.json")
+        must(any(g["required"] for g in gates), "gate.none", "policy.json")
         waived = {w["gate"]: w for _, e in self.released[:1] for w in e.body["waivers"]}
         open_gates = [g["figure"] for g in gates if g["required"] and stated.get(g["figure"]) != "pass"]
         for name in [g for g in open_gates if self.released and must(g in waived, "gate.not-passed", g)]:
@@ -543,13 +547,15 @@ class Claims:
 
     def reviews(self) -> None:
         """Each role has its quorum of approvals, none by a revoked key; nobody's last word is a rejection."""
-        must, latest = self.found.must, dict[Pair, Entry]()
+        must, latest, last = self.found.must, dict[Pair, Entry](), dict[Pair, Entry]()
         stop = self.released[0][0] if self.released else len(self.log.entries)
         roles = {role["name"]: role for role in self.of("roles")[0][1].body["roles"]}
-        own = [(i, e) for i, e in self.of("review") if i < stop and e.subjects == self.subjects]
-        for index, entry in own:
+        for index, entry in [(i, e) for i, e in self.of("review") if i < stop]:
             review, place, signer = entry.body, f"entry {index}", entry.signatures[0][0]
             role, seen = roles[review["role"]], review["seen"]
+            last[who := (review["role"], self.log.person.get(signer, signer))] = entry
+            if entry.subjects != self.subjects:
+                continue
             good = tree(self.log.leaves[: seen["size"]]).hex() == seen["root"] and 0 < seen["size"] <= index
             must(good, "review.seen", place)
             end = datetime.fromisoformat(review["time"]) + timedelta(days=role["days"])
@@ -557,25 +563,24 @@ class Claims:
             must(bool(good), "review.expires", place)
             open_ = [q for q in role["questions"] if not str(review["answers"].get(q, "")).strip()]
             must(not open_, "review.answers", place)
-            latest[review["role"], self.log.person.get(signer, signer)] = entry
+            latest[who] = entry
         for role in roles.values():
             given = [e for (name, _), e in latest.items() if name == role["name"]]
-            must(all(e.body["decision"] != "reject" for e in given), "review.rejected", role["name"])
+            words = [e.body["decision"] for e in [*given, *last.values()] if e.body["role"] == role["name"]]
+            must("reject" not in words, "review.rejected", role["name"])
             yes = [e for e in given if e.body["decision"] == "approve"]
-            ends = [e.body["expires"] for e in yes if e.signatures[0][0] not in self.log.revoked]
-            must(len(ends) >= role["quorum"], "review.quorum", role["name"])
-            lacking = sum(end >= self.at for end in ends) < role["quorum"]
+            yes = [e for e in yes if e.signatures[0][0] not in self.log.revoked]
+            must(len(yes) >= role["quorum"], "review.quorum", role["name"])
+            lacking = sum(e.body["time"] <= self.at <= e.body["expires"] for e in yes) < role["quorum"]
             self.found.due += [("review.due", role["name"])] * lacking
 
 
-def salted(rows: list[dict[str, Any]]) -> str:
-    """Root over rows with their salts."""
+def salted(rows: list[dict[str, Any]]) -> str:  # root over rows with their salts
     copies = [dict(row) for row in rows]
     return tree([leaf(bytes.fromhex(row.pop("salt")) + written(row)) for row in copies]).hex()
 
 
-def identity(row: dict[str, Any]) -> tuple[str, str]:
-    """Return id and lineage id of a record, made anew; ValueError for what is none."""
+def identity(row: dict[str, Any]) -> tuple[str, str]:  # id and lineage id of a record, made anew
     kind, forms = row["kind"], CONTENT[row["kind"]]
     need(fits(row, RECORD | forms | {"kind": kind}) and all(row[field] for field in forms), "not a record")
     lineage = {k: v for k, v in row["lineage"].items() if k != "time"}
@@ -584,36 +589,29 @@ def identity(row: dict[str, Any]) -> tuple[str, str]:
     return own, hashlib.sha256(written({"id": own, "lineage": lineage})).hexdigest()
 
 
-def read_trust(path: Path) -> list[tuple[str, Key]]:
-    """Read lines ROLE KEY; ValueError where there is none, or a key has two roles."""
-    rows = [line.split() for line in path.read_text("utf-8").splitlines()]
-    found = [(row[0], Key(row[1])) for row in rows if row and row[0][0] != "#" and row[0] != "witness"]
+def read_trust(path: Path) -> list[tuple[str, Key]]:  # lines ROLE KEY, no key in two roles
+    rows = [r for r in map(str.split, path.read_text("utf-8").splitlines()) if r and r[0][0] != "#"]
+    need(all(len(row) == 2 for row in rows), "a line is not ROLE KEY")
+    found = [(role, Key(key)) for role, key in rows if role != "witness"]
     keys = {(role, key.raw) for role, key in found}
     need(found and len({raw for _, raw in keys}) == len(keys), "no key, or one in two roles")
     return found
 
 
-def check_trust(log: Log, trust: list[tuple[str, Key]], run: str) -> None:
-    """The keys in force, and those of the run's roles that reviewed, are those that the auditor trusts."""
-    held = {(role, key.id) for role, key in trust}
-    for role, key in log.keys.items():
-        log.found.must((role, key.id) in held, f"trust.{role}", key.name)
-    for e in [e for e in log.entries if e.kind == "review" and e.body["run"] == run]:
-        log.found.must((e.body["role"], e.signatures[0][0]) in held, "trust.reviewer", e.body["role"])
+def check_brought(log: Log, trust: list[tuple[str, Key]], known: Note | None, run: str) -> None:
+    """Keys in force, and those that reviewed the run, are trusted; the log begins with the one that is known."""
+    must, held = log.found.must, {(role, key.id) for role, key in trust}
+    for role, key in log.keys.items() if trust else ():
+        must((role, key.id) in held, f"trust.{role}", key.name)
+    for e in [e for e in log.entries if trust and e.kind == "review" and e.body["run"] == run]:
+        must((e.body["role"], e.signatures[0][0]) in held, "trust.reviewer", e.body["role"])
+    if known and must(known.origin == log.note.origin, "known.origin", known.origin):
+        must(any(known.signed_by(k) for r, k in log.ever if r == "ledger"), "known.signature", known.origin)
+        if must(known.size <= log.note.size, "known.rollback", f"{log.note.size} of {known.size} entries"):
+            must(tree(log.leaves[: known.size]) == known.root, "known.fork", f"{known.size} entries")
 
 
-def check_known(log: Log, known: Note) -> None:
-    """The log begins with the one that the auditor saw before."""
-    must = log.found.must
-    if not must(known.origin == log.note.origin, "known.origin", known.origin):
-        return
-    must(any(known.signed_by(k) for r, k in log.ever if r == "ledger"), "known.signature", known.origin)
-    if must(known.size <= log.note.size, "known.rollback", f"{log.note.size} of {known.size} entries"):
-        must(tree(log.leaves[: known.size]) == known.root, "known.fork", f"{known.size} entries")
-
-
-def read_recalls(path: Path) -> list[Entry]:
-    """Read lines that are entries; ValueError where one is no recall or revocation."""
+def read_recalls(path: Path) -> list[Entry]:  # lines that are recalls and revocations
     *lines, rest = path.read_bytes().split(b"\n")
     entries = [Entry(line) for line in lines]
     need(not rest and all(e.kind in ("recall", "revocation") for e in entries), "not recalls")
@@ -648,6 +646,8 @@ def verify(folder: Path, trust: File = None, known: File = None, at: str = "", r
         good, name = not path.is_symlink() and (path.is_file() or path.is_dir()), path.relative_to(folder)
         found.must(good, "bundle.link", name.as_posix())
         found.must(len(name.parts) <= DEEPEST, "bundle.deep", name.as_posix())
+        small = not good or path.suffix == ".safetensors" or path.stat().st_size <= LONGEST
+        found.must(small, "bundle.large", name.as_posix())
     if found.failures:
         return found
     manifest, ledger = read_manifest(folder, found), read_ledger(folder / "ledger", found)
@@ -659,17 +659,13 @@ def verify(folder: Path, trust: File = None, known: File = None, at: str = "", r
     log.check()
     claims = Claims(folder, manifest, log, at or datetime.now(UTC).strftime(FORM))
     claims.check()
-    if keys:
-        check_trust(log, keys, manifest["run"])
-    if seen is not None:
-        check_known(log, seen)
+    check_brought(log, keys, seen, manifest["run"])
     if not found.failures:
         check_recalls(claims, brought, keys)
     return found
 
 
-def main() -> int:
-    """Run the command line."""
+def main() -> int:  # run the command line
     parser = argparse.ArgumentParser(description="Check the evidence of a trimtab bundle.")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--trust", type=Path, help="lines ROLE KEY, from outside the bundle")

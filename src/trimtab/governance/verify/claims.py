@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ import rfc8785
 
 from trimtab.errors import TrimtabError
 from trimtab.governance.commitment import salted_root
-from trimtab.governance.ledger.envelope import TIME, Statement, canonical
+from trimtab.governance.ledger.envelope import TIME, Statement, canonical, strict
 from trimtab.governance.ledger.note import parse_key
 from trimtab.governance.roles import LONGEST
 from trimtab.governance.verify.files import MANIFEST, MODEL_SIGNATURE, Manifest
 from trimtab.governance.verify.log import CheckedLog
 from trimtab.governance.verify.report import Finding, Report
+from trimtab.governance.verify.reviews import check_reviews
 from trimtab.models.cache import file_digest
 from trimtab.records.record import Record
 from trimtab.records.record import digest as digest_of
@@ -78,13 +78,19 @@ class Claims:
     @cached_property
     def policy_waivers(self) -> list[Any]:
         """The waivers that were written down before the run."""
-        config = json.loads((self.folder / "run.json").read_bytes())["config"]
-        return list(config.get("waivers", ()))
+        return list(self.told["run.json"]["config"].get("waivers", ()))
+
+    @cached_property
+    def told(self) -> dict[str, Any]:
+        """Name → value of all files of JSON."""
+        names = [name for name in self.manifest.files if name.endswith(".json")]
+        return {name: strict((self.folder / name).read_bytes()) for name in names}
 
     def check(self, *, released: bool = True) -> None:
         """Check everything; with `released` False, as before the release is stated."""
-        parts = [self.order, self.stages, self.terms, self.split, self.records, self.verdict, self.reviews]
-        for part in [*parts, *([self.release, self.signature] if released else [])]:
+        parts = [self.order, self.others, self.stages, self.terms, self.split, self.records, self.system]
+        parts += [self.verdict, self.reviews, *([self.release, self.signature] if released else [])]
+        for part in parts:
             try:
                 part()
             except MALFORMED:
@@ -130,6 +136,19 @@ class Claims:
             keys = [parse_key(k, place).raw for role in statement.body["roles"] for k in role["keys"]]
             keys += [key.raw for key in self.log.keys.values()]
             must(len(set(keys)) == len(keys), "roles.key-twice", place, "one key holds two roles")
+
+    def others(self) -> None:
+        """Say what other runs the ledger has: of many, the best may have been chosen."""
+        came_to: dict[str, str] = {}
+        for statement in (e.statement for e in self.log.entries):
+            run = statement.body.get("run", self.manifest.run)
+            if run != self.manifest.run:
+                known = came_to.get(run, "no verdict")
+                came_to[run] = statement.body["outcome"] if statement.kind == "verdict" else known
+        told = ", ".join(f"{n} {outcome}" for outcome, n in sorted(Counter(came_to.values()).items()))
+        self.report.notes.append(f"other runs in this ledger: {told or 'none'}")
+        if self.manifest.demo:
+            self.report.notes.append("a trial: its maker holds the keys of all reviewers")
 
     def stages(self) -> None:
         """Every stage is stated once, in order, its files are in the bundle as stated, and no others are."""
@@ -177,10 +196,11 @@ class Claims:
                 same, f"{key}.changed", f"{key}.json", "is not the one that the run started with"
             )
 
-        base = json.loads((self.folder / "system.json").read_bytes())["base_digest"]
-        same = base == body["model"]
-        self.report.must(same, "system.base", "system.json", "is of another model than the run started with")
-        for principle in json.loads((self.folder / "charter.json").read_bytes())["principle"]:
+        about = self.told["run.json"]
+        named = [about["config"]["gates"], about["config_digest"], about["charter_digest"], about["version"]]
+        same = named == [self.told["policy.json"], body["config"], body["charter"], body["version"]]
+        self.report.must(same, "run.changed", "run.json", "has other terms than the run started with")
+        for principle in self.told["charter.json"]["principle"]:
             for vote in principle.get("dissent", ()):
                 told = f"{vote['disagreed']} of {vote['seen']} in group {vote['group']} disagreed"
                 self.report.notes.append(f"dissent on {principle['id']}: {told}")
@@ -207,9 +227,7 @@ class Claims:
     def _outcomes(self, statement: Statement, name: str, known: dict[str, dict[str, str]]) -> set[str]:
         """Hold a file of outcomes against what was committed to, and return the suites in it."""
         must, again = self.report.must, statement.body["stage"] == "reattack"
-        rows = [
-            json.loads(line) for line in (self.folder / name).read_text(encoding="utf-8").split("\n")[:-1]
-        ]
+        rows = self._lines(name, strict)
         count = statement.body["outcomes"].get(Path(name).stem)
         must(count == len(rows), "outcomes.count", name, f"holds {len(rows)} outcomes and not {count}")
         measured: dict[str, dict[str, str]] = {}
@@ -236,11 +254,14 @@ class Claims:
             elif missing:
                 self.report.notes.append(f"{name}: {told}")
 
-    def _lines(self, name: str) -> list[Any]:
+    def _lines(self, name: str, read: Callable[[bytes], Any] | None = None) -> list[Any]:
+        """Return what the lines of a listed file hold, as `read` or in canonical form; ValueError for one without an end."""
         if name not in self.manifest.files:
             raise ValueError(name)
-        data = (self.folder / name).read_bytes()
-        return [canonical(line, name, "claims.malformed") for line in data.split(b"\n")[:-1]]
+        *lines, rest = (self.folder / name).read_bytes().split(b"\n")
+        if rest:
+            raise ValueError(f"{name}: its last line has no end, and is read by some")
+        return [read(line) if read else canonical(line, name, "claims.malformed") for line in lines]
 
     def records(self) -> None:
         """The records are those that the screen kept, by id and lineage."""
@@ -263,16 +284,36 @@ class Claims:
             if not all("row" in o for o in opened):
                 self.report.notes.append(f"{name}: source and cell of a record are as told, not committed to")
 
+    def system(self) -> None:
+        """The system is on the run's model, its adapters are there, and each learned from records that were kept."""
+        must, system = self.report.must, self.told["system.json"]
+        same = system["base_digest"] == self.of("run-started")[0][1].body["model"]
+        must(same, "system.base", "system.json", "is of another model than the run started with")
+        kept = self.of("screen")[0][1].body["records"]
+        names = [name.split("/") for name in self.manifest.files]
+        adapters = {parts[1] for parts in names if parts[0] == "adapters"}
+        for mechanism in sorted(adapters | {f"trimtab_{m}" for m in system["strengths"]}):
+            part, own = mechanism.removeprefix("trimtab_"), f"adapters/{mechanism}/adapter_"
+            files = sorted((n, f.sha256) for n, f in self.manifest.files.items() if n.startswith(own))
+            digest = sha256("\n".join(f"{d}  {n.split('/')[-1]}" for n, d in files).encode()).hexdigest()
+            good = bool(files) and system["digests"].get(part, digest) == digest
+            must(good, "system.parts", mechanism, "is not the adapter that the system has")
+            told = part in kept and kept[part]["count"] > 0
+            must(told, "system.parts", mechanism, "learned from records that the screen does not state")
+        there = "guard/guard.json" in self.manifest.files
+        must(there or not system["guard"], "system.parts", "guard", "is not there, and the system has one")
+
     def verdict(self) -> None:
         """The verdict is that of the figures and gates; what did not pass was waived."""
         must, body = self.report.must, self.of("verdict")[0][1].body
-        told = json.loads((self.folder / "figures.json").read_bytes())
-        gates = json.loads((self.folder / "policy.json").read_bytes())
+        told, gates = self.told["figures.json"], self.told["policy.json"]
         stated = {v["gate"]["figure"]: v["outcome"] for v in told["verdicts"]}
         same = stated == body["gates"] and told["outcome"] == body["outcome"]
         must(same, "verdict.changed", "figures.json", "has another verdict than was stated")
-        same = [v["gate"] for v in told["verdicts"]] == gates
-        must(same, "verdict.gates", "figures.json", "has other gates than the policy")
+        same = [v["gate"] for v in told["verdicts"]] == gates and len(stated) == len(gates)
+        must(same, "verdict.gates", "figures.json", "has other gates than the policy, or two on one figure")
+        some = any(gate["required"] for gate in gates)
+        must(some, "gate.none", "policy.json", "requires no gate, so that nothing was decided")
         if self.released:
             waivers = {w["gate"]: w for w in self.released[0][1].body["waivers"]}
             for gate in gates:
@@ -295,54 +336,11 @@ class Claims:
             self.report.due.append(Finding("waiver.due", gate, f"the waiver ended at {waiver['expires']}"))
 
     def reviews(self) -> None:
-        """Each role has its quorum of approvals of this candidate; nobody's last word is a rejection."""
-        roles = {role["name"]: role for role in self.of("roles")[0][1].body["roles"]}
-        latest: dict[tuple[str, str], tuple[str, Any]] = {}
-        for index, statement in self.of("review"):
-            if statement.subjects == self.candidate and (not self.released or index < self.released[0][0]):
-                role = roles[statement.body["role"]]
-                self._seen(index, statement.body["seen"])
-                self._as_asked(index, statement.body, role)
-                signer = self.log.entries[index].signatures[0][0]
-                latest[statement.body["role"], self.log.ring.holder(signer)] = (signer, statement.body)
-        for role in roles.values():
-            own = [found for (name, _), found in latest.items() if name == role["name"]]
-            revoked = [body for signer, body in own if signer in self.log.ring.revoked]
-            self.report.notes += [f"of a revoked key: {b['decision']} by {role['name']}" for b in revoked]
-            counted = [b for _, b in own if b not in revoked or b["decision"] != "approve"]
-            self._quorum(role, counted)
-
-    def _seen(self, index: int, seen: dict[str, Any]) -> None:
-        size = seen["size"]
-        good = 0 < size <= index and self.log.root_of(size).hex() == seen["root"]
-        self.report.must(good, "review.seen", f"entry {index}", "the reviewer saw another ledger")
-
-    def _as_asked(self, index: int, review: Mapping[str, Any], role: Mapping[str, Any]) -> None:
-        """A review holds no longer than its role's days, and answers all that the role is asked."""
-        must, place = self.report.must, f"entry {index}"
-        end = datetime.fromisoformat(review["time"]) + timedelta(days=role["days"])
-        good = TIME.fullmatch(review["expires"]) and review["expires"] <= end.strftime("%Y-%m-%dT%H:%M:%SZ")
-        must(
-            bool(good),
-            "review.expires",
-            place,
-            f"the review says that it holds until {review['expires']!a:.40}",
-        )
-        open_ = [q for q in role["questions"] if not str(review["answers"].get(q, "")).strip()]
-        must(not open_, "review.answers", place, f"{len(open_)} questions of the role have no answer")
-
-    def _quorum(self, role: dict[str, Any], reviews: list[Any]) -> None:
-        must, name, quorum = self.report.must, role["name"], role["quorum"]
-        decisions = [r["decision"] for r in reviews]
-        must("reject" not in decisions, "review.rejected", name, "a reviewer rejects this release")
-        approved = decisions.count("approve")
-        must(approved >= quorum, "review.quorum", name, f"{approved} of {quorum} approvals")
-        self.report.notes += [f"{r['decision']} by {name}: {r['comment']}" for r in reviews]
-        valid = [r["expires"] for r in reviews if r["decision"] == "approve" and r["expires"] >= self.at]
-        if len(valid) < quorum:
-            self.report.due.append(
-                Finding("review.due", name, f"{len(valid)} of {quorum} reviews still hold")
-            )
+        """Each role has its quorum of approvals of this candidate; nobody's last word on the run is a rejection."""
+        stop = self.released[0][0] if self.released else len(self.log.entries)
+        roles = self.of("roles")[0][1].body["roles"]
+        said = [(i, s) for i, s in self.of("review") if i < stop]
+        check_reviews(self.log, roles, said, self.candidate, self.report, self.at)
 
 
 def _unanswered(row: dict[str, Any]) -> bool:

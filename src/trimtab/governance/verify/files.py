@@ -11,11 +11,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from trimtab.errors import TrimtabError
 from trimtab.governance.ledger.envelope import canonical
+from trimtab.governance.ledger.note import malformed
 from trimtab.governance.verify.report import Report
 from trimtab.models.cache import file_digest
 
 MANIFEST, FORMAT, LEDGER = "bundle.json", "trimtab-bundle-1", "ledger"
 WEIGHTS = ("adapters/", "guard/")
+LARGEST = 2**29  # bytes of a file that is read whole: others are weights
 DEEPEST = 8  # ledger/tile/entries/x000/x000/x000/000.p/1 of more entries than anybody writes
 MODEL_SIGNATURE = "model.sig"  # of all files but itself, so that none of them can list it
 
@@ -54,6 +56,9 @@ def read_manifest(folder: Path, report: Report) -> Manifest | None:
     try:
         data = (folder / MANIFEST).read_bytes()
         found = Manifest.model_validate(canonical(data, MANIFEST, "bundle.manifest"))
+        # Where a file system takes no notice of case, one of two such files would take the other's place.
+        if len({name.lower() for name in found.files}) < len(found.files):
+            raise malformed("bundle.manifest", MANIFEST, "lists names that differ in case only")
     except (OSError, TrimtabError, ValidationError) as error:
         report.must(
             False, "bundle.manifest", MANIFEST, f"is not a manifest ({str(error).splitlines()[0]:.80})"
@@ -73,6 +78,8 @@ def check_links(folder: Path, report: Report) -> bool:
         report.must(good, "bundle.link", name.as_posix(), "is a link or no plain file")
         what = f"is more than {DEEPEST} levels down, where no bundle has anything"
         report.must(len(name.parts) <= DEEPEST, "bundle.deep", name.as_posix(), what)
+        small = not good or path.stat().st_size <= LARGEST or path.suffix == ".safetensors"
+        report.must(small, "bundle.large", name.as_posix(), f"holds more than {LARGEST} bytes")
     return not report.failures
 
 

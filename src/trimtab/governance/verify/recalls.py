@@ -68,5 +68,5 @@ def _names(folder: Path, manifest: Manifest) -> set[str]:
         if name.startswith("records/") and name.endswith(".jsonl"):
             for line in (folder / name).read_bytes().split(b"\n")[:-1]:
                 row = json.loads(line)
-                found |= {row["id"], row["lineage"]["generator"] or "", *row["lineage"]["parents"]}
-    return found
+                found |= {row["id"], row["lineage"]["generator"], *row["lineage"]["parents"]}
+    return found - {None}
