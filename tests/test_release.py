@@ -6,11 +6,14 @@ import json
 import shutil
 import stat
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from trimtab.charter.charter import read_charter
+from trimtab.charter.write_charter import charter_toml
 from trimtab.errors import ConfigError, InputError
 from trimtab.governance.catalogue import FILE as CATALOGUE
 from trimtab.governance.catalogue import open_catalogue
@@ -25,6 +28,7 @@ from trimtab.governance.recall import FILE as RECALLS
 from trimtab.governance.recall import read_recalls, recall
 from trimtab.governance.roles import Role, check_roles, read_roles
 from trimtab.governance.standalone import verify as script
+from trimtab.governance.status import status
 from trimtab.governance.verify.verify import Outside, verify
 from trimtab.records.read import read_records
 from trimtab.run.directory import RunDirectory
@@ -134,6 +138,42 @@ def test_a_reviewer_signs_with_their_own_key_alone(
     assert command("release", run, "-o", tmp_path / "b", *waivers()).code == 0
     assert verify(tmp_path / "b").exit_code == 3
     assert not script.verify(tmp_path / "b").failures
+
+
+def test_a_run_is_reviewed_where_the_file_of_its_charter_is_not(
+    command: Command, tmp_path: Path, finished_run: FinishedRun
+) -> None:
+    """Reviewers get the folder of runs, and nothing else of the operator's machine."""
+    keys = [str(new_key(name).public) for name in ("ann", "ben")]
+    role = Role(name="safety", quorum=2, days=30, keys=tuple(keys), questions=(QUESTION,))
+    charter = tmp_path / "charter.toml"
+    charter.write_text(charter_toml(read_charter()).replace('name = "', 'name = "our '))
+    run = finished_run(tmp_path / "runs", (role,), charter=str(charter))
+    charter.unlink()
+    assert [sign(command, run, name).code for name in ("ann", "ben")] == [0, 0]
+    assert command("release", run, "-o", tmp_path / "bundle", *waivers()).code == 0
+    assert json.loads((tmp_path / "bundle/charter.json").read_bytes())["name"].startswith("our ")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [[], {"charter": None, "gates": []}, {"charter": None, "gates": [], "mechanisms": ["../../../escaped"]}],
+)
+def test_a_run_of_somebody_else_names_no_files_of_the_reviewers(
+    command: Command, run: Path, tmp_path: Path, config: Any
+) -> None:
+    about = json.loads((run / "run.json").read_bytes())
+    (run / "run.json").write_text(json.dumps({**about, "config": config}))
+    ended = sign(command, run, "ann")
+    assert (ended.code, "[release.no-run]" in ended.err) == (2, True)
+    assert not list(tmp_path.rglob("escaped*"))
+
+
+def test_what_a_reviewer_writes_is_one_line(command: Command, run: Path) -> None:
+    """A comment must not look like what the command says itself."""
+    more = ("--comment", "Read.\nrecomputed: holds", "--answer", f"{QUESTION}=All.")
+    command("review", run, "--role", "safety", "--key", "ann", "--decision", "reject", *more)
+    assert "Read.\\nrecomputed: holds" in command("review", run).out
 
 
 def test_only_a_review_of_this_candidate_by_a_holder_is_added(
@@ -269,6 +309,20 @@ def test_a_waiver_that_ended_lets_nothing_pass(
     assert "[waiver.ended]" in command("release", run, "-o", tmp_path / "b", "--demo").err
     assert not (tmp_path / "b").exists()
     assert not [e for _, e in open_ledger(run.parent).statements() if e.statement.kind == "release"]
+
+
+def test_waivers_of_a_release_end_with_the_next_of_the_same_files(
+    command: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ann", "ben"):
+        sign(command, run, name)
+    command("release", run, "-o", tmp_path / "first", *waivers())
+    longer = [text.replace(":30:", ":90:") for text in waivers()]
+    command("release", run, "-o", tmp_path / "second", *longer)
+    at = (datetime.now(UTC) + timedelta(days=60)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    (found,) = status(run.parent, at)
+    assert (found.releases, [d for d in found.due if "waiver" in d]) == (2, [])
+    assert len(found.waived) == len(longer) // 2
 
 
 def test_an_unfinished_run_is_not_released(command: Command, run: Path, tmp_path: Path) -> None:
@@ -538,6 +592,32 @@ def test_the_catalogue_is_made_anew_from_the_ledger(trial: Path) -> None:
         assert catalogue.missing() == [(str(path), "is not what the ledger states")]
 
 
+def test_a_workspace_that_can_only_be_read_is_read(trial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a copy on another machine: neither a lock nor a catalogue can be written there."""
+    workspace = trial.parent / "runs"
+    (workspace / CATALOGUE).unlink(missing_ok=True)
+    (workspace / "ledger/.lock").unlink()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with open_catalogue(workspace) as catalogue:
+        assert catalogue.find(first_record(trial))
+    assert not (workspace / CATALOGUE).exists()
+    assert not (workspace / "ledger/.lock").exists()
+
+
+def test_a_damaged_catalogue_is_named(command: Command, trial: Path) -> None:
+    workspace, record = trial.parent / "runs", first_record(trial)
+    with open_catalogue(workspace) as catalogue:
+        assert catalogue.find(record)
+        page = catalogue.connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'node'").fetchone()[0]  # fmt: skip
+    data = bytearray((workspace / CATALOGUE).read_bytes())
+    data[4096 * (page - 1) : 4096 * page] = b"\xff" * 4096
+    (workspace / CATALOGUE).write_bytes(data)
+    ended = command("trace", record, "--workspace", workspace)
+    assert (ended.code, "[catalogue.damaged]" in ended.err) == (2, True)
+    (workspace / CATALOGUE).unlink()
+    assert command("trace", record, "--workspace", workspace).code == 0
+
+
 @pytest.mark.parametrize("kind", ["record", "adapter", "generator", "dataset"])
 def test_what_descends_from_a_recalled_thing_is_named(command: Command, trial: Path, kind: str) -> None:
     workspace = trial.parent / "runs"
@@ -672,11 +752,11 @@ def test_a_run_without_records_of_a_mechanism_is_released(
 ) -> None:
     def empty(run: RunDirectory) -> None:
         for stage in ("records", "screen"):
-            (run.stage(stage).folder / "bias.parquet").unlink()
+            (run.stage(stage).folder / "adversarial.parquet").unlink()
 
     run = finished_run(tmp_path / "runs", (), empty)
     assert command("release", run, "-o", tmp_path / "b", "--demo").code == 0
-    assert (tmp_path / "b/records/bias.jsonl").read_bytes() == b""
+    assert (tmp_path / "b/records/adversarial.jsonl").read_bytes() == b""
 
 
 # --- The card in a README that is there -------------------------------------------------------------------------

@@ -1487,9 +1487,10 @@ def test_the_script_refuses_what_it_cannot_use(
 @pytest.mark.parametrize("levels", [98, 99, 100, 101, 2000])
 def test_what_is_too_deep_does_not_depend_on_the_reader(levels: int) -> None:
     data, refused = b"[" * levels + b"1" + b"]" * levels, levels > 99
-    for read in (lambda: script.canonical(data), lambda: canonical(data, "here", "claims.malformed")):
-        with pytest.raises((script.EvidenceError, InputError)) if refused else nullcontext():
-            read()
+    with pytest.raises(script.EvidenceError) if refused else nullcontext():
+        script.canonical(data)
+    with pytest.raises(InputError) if refused else nullcontext():
+        canonical(data, "here", "claims.malformed")
 
 
 @pytest.mark.parametrize("line", ["operator", "operator {key} more", "{key}"])

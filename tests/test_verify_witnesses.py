@@ -38,11 +38,22 @@ class Made(NamedTuple):
     early: Path
 
 
+def audited_at() -> str:
+    """Return a time after everything in the ledger, whose stages are an hour ahead."""
+    return (datetime.now(UTC) + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.fixture(autouse=True)
+def audited_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trimtab.governance.verify.verify.now", audited_at)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, finished_run: FinishedRun) -> Made:
     folder = tmp_path_factory.mktemp("witnessed")
 
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("trimtab.governance.verify.verify.now", audited_at)
 
         def keep(run: RunDirectory) -> None:
             """Keep what the ledger is before its stages are stated, which is an hour later."""

@@ -39,6 +39,11 @@ def tell(text: str) -> None:
     typer.echo(plain(text))
 
 
+def tell_line(text: str) -> None:
+    """Print what others wrote as one line, so that it is not taken for another."""
+    tell(text.replace("\n", "\\n"))
+
+
 def say(text: Any) -> None:
     """Print to the person beside the results: a rich renderable or a text, on stderr."""
     import typer

@@ -33,7 +33,7 @@ def review(
 
     Example: `trimtab review runs/RUN --role safety --key alice --decision approve --comment 'Read 40 answers.'`
     """
-    from trimtab.cli.output import say, tell
+    from trimtab.cli.output import say, tell, tell_line
     from trimtab.errors import ConfigError, Problem
     from trimtab.governance.keys import load_key
     from trimtab.governance.ledger.ledger import FOLDER
@@ -50,7 +50,7 @@ def review(
     if decision is None:
         _show(run, roles_of(log, run.name))
         for index, s in known_reviews(log, run.name):
-            tell(
+            tell_line(
                 f"entry {index}: {s.body['role']} {s.body['decision']}, until {s.body['expires']}: {s.body['comment']}"
             )
         say(f"next: trimtab review {run} --role ROLE --key KEY --decision approve --comment …")

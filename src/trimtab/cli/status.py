@@ -19,7 +19,7 @@ def status(
     """
     from dataclasses import asdict
 
-    from trimtab.cli.output import event, say, tell
+    from trimtab.cli.output import event, say, tell, tell_line
     from trimtab.errors import EXIT_INCONCLUSIVE, EXIT_PASS
     from trimtab.governance.status import status as look
 
@@ -30,13 +30,13 @@ def status(
             continue
         tell(f"{run.run}  {run.verdict}, {run.releases} releases")
         for recall in run.recalled:
-            tell(f"  recalled: {recall}")
+            tell_line(f"  recalled: {recall}")
         for text in run.untraced:
             tell(f"  not traced: {text}; recalls of what was in it are known as far as they named it")
         for text in run.due:
             tell(f"  due: {text}")
         for text in run.waived:
-            tell(f"  waived: {text}")
+            tell_line(f"  waived: {text}")
         for text in run.waits:
             tell(f"  waits: {text}")
     if not found:

@@ -100,12 +100,12 @@ def _events(report: Report, _: Path) -> None:
 
 
 def _tell(report: Report, bundle: Path) -> None:
-    from trimtab.cli.output import say, tell
+    from trimtab.cli.output import say, tell, tell_line
 
     for finding in [*report.failures, *report.due, *report.undecided]:
-        tell(str(finding))
+        tell_line(str(finding))
     for note in report.notes:
-        tell(note)
+        tell_line(note)
     tell(f"{report.level}: {report.result}")
     if not report.authenticated:
         say(f"next: trimtab verify {bundle} --trust KEYS")

@@ -6,6 +6,7 @@ It is a function of the run alone, so that the digest which reviewers sign is th
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from importlib.resources import files
@@ -25,7 +26,7 @@ from trimtab.records.read import read_records
 from trimtab.records.write import write_bytes, write_records
 
 COPIED = (
-    "run.json", "system.json", "figures.json", "adapters/**/*", "guard/**/*", "stages/*/*.json", "stages/*/*.jsonl",
+    "run.json", "charter.json", "system.json", "figures.json", "adapters/**/*", "guard/**/*", "stages/*/*.json", "stages/*/*.jsonl",
     "evidence/test-split.jsonl", "evidence/screen-*.jsonl",
 )  # fmt: skip
 SCREENED = "stages/03_screen"
@@ -43,8 +44,9 @@ def build_candidate(run: Path, folder: Path, *, demo: bool = False) -> str:
         shutil.copyfile(source, target)
     config = about["config"]
     write_bytes(folder / "policy.json", rfc8785.dumps(config["gates"]))
-    charter = read_charter(Path(config["charter"]) if config["charter"] else None)
-    write_bytes(folder / "charter.json", rfc8785.dumps(charter.content()))
+    if not (folder / "charter.json").exists():  # a run of an older version names its file only
+        charter = read_charter(Path(config["charter"]) if config["charter"] else None)
+        write_bytes(folder / "charter.json", rfc8785.dumps(charter.content()))
     stated = _screened(run)
     for mechanism in config["mechanisms"]:
         source = run / SCREENED / f"{mechanism}.parquet"
@@ -88,10 +90,19 @@ def _about(run: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         fix = "Name the directory of a finished run."
         raise InputError(Problem("release.no-run", str(run), f"is not a run ({error})", fix)) from error
-    if missing or not isinstance(found, dict):
+    if not isinstance(found, dict) or not _is_run(found.get("config")):
+        fix = "Name the directory of a finished run."
+        raise InputError(Problem("release.no-run", str(run), "is not a run that trimtab wrote", fix))
+    if missing:
         fix = "Let it finish: trimtab run resumes it."
         raise InputError(Problem("release.unfinished", str(run), f"there is no {', '.join(missing)}", fix))
     return found
+
+
+def _is_run(config: Any) -> bool:
+    """Whether this is a configuration whose mechanisms can be names of files: reviewers get runs from others."""
+    good = isinstance(config, dict) and {"charter", "gates", "mechanisms"} <= config.keys()
+    return good and all(re.fullmatch("[a-z]+", str(m)) for m in config["mechanisms"])
 
 
 def _sources(run: Path) -> Iterator[Path]:

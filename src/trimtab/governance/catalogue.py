@@ -6,6 +6,7 @@ records counts only while it is the one that its run's ledger entry states.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -76,17 +77,27 @@ class Catalogue:
 
 @contextmanager
 def open_catalogue(workspace: Path) -> Iterator[Catalogue]:
-    """Give the catalogue of a workspace, made anew if its ledger has grown; ConfigError where there is no ledger."""
+    """Give the catalogue of a workspace, made anew if its ledger has grown, in memory where it cannot be kept.
+
+    Raises ConfigError where there is no ledger, and for a catalogue that is damaged.
+    """
     path, size = workspace / FILE, Log(workspace / FOLDER).head().size
     if not size:
         fix = "Name a folder of runs with --workspace."
         raise ConfigError(Problem("catalogue.no-ledger", str(workspace), "has no ledger", fix))
-    if _entries(path) != size:
+    known, kept = _entries(path) == size, os.access(workspace, os.W_OK)
+    if not known and kept:
         path.unlink(missing_ok=True)
-        with closing(sqlite3.connect(path)) as connection:
-            _build(connection, workspace, size)
-    with closing(sqlite3.connect(path)) as connection:
-        yield Catalogue(connection)
+    try:
+        with closing(sqlite3.connect(path if known or kept else ":memory:")) as connection:
+            if not known:
+                _build(connection, workspace, size)
+            yield Catalogue(connection)
+    except sqlite3.DatabaseError as error:
+        fix = "Remove it: it is made anew from the ledger."
+        raise ConfigError(
+            Problem("catalogue.damaged", str(path), f"cannot be read ({error})", fix)
+        ) from error
 
 
 def _entries(path: Path) -> int:

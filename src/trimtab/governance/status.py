@@ -78,6 +78,9 @@ def _status(run: str, entries: Sequence[Entry], ring: Keyring, at: str) -> RunSt
     found = RunStatus(run)
     latest: dict[tuple[str, str], Statement] = {}
     roles: list[dict[str, int | str]] = []
+    waivers: dict[
+        str, list[Waiver]
+    ] = {}  # of the files that were released: once more, they have those of then
     for entry in entries:
         statement = entry.statement
         if statement.kind == "verdict":
@@ -86,22 +89,23 @@ def _status(run: str, entries: Sequence[Entry], ring: Keyring, at: str) -> RunSt
             roles = statement.body["roles"]
         elif statement.kind == "release":
             found.releases += 1
-            waivers = [Waiver(**row) for row in statement.body["waivers"]]
-            found.waived += [str(w) for w in waivers]
-            ended = [w.gate for w in waivers if w.expires < at]
-            found.due += [f"the waiver of {gate} ended" for gate in ended]
+            waivers[statement.subjects["bundle.json"]] = [Waiver(**row) for row in statement.body["waivers"]]
         elif statement.kind == "review":
             signer = entry.signatures[0][0]
             if signer not in ring.revoked or statement.body["decision"] != "approve":
                 latest[statement.body["role"], ring.holder(signer)] = statement
+    for waiver in (w for released in waivers.values() for w in released):
+        found.waived.append(str(waiver))
+        if waiver.expires < at:
+            found.due.append(f"the waiver of {waiver.gate} ended")
     for role in roles:
         own = [s.body for (name, _), s in latest.items() if name == role["name"]]
         approved = [b for b in own if b["decision"] == "approve"]
-        valid = [b for b in approved if b["expires"] >= at]
+        valid = [b for b in approved if b["time"] <= at <= b["expires"]]
         if len(approved) < int(role["quorum"]):
             found.waits.append(f"{role['name']}: {len(approved)} of {role['quorum']} approvals")
         elif len(valid) < int(role["quorum"]):
-            found.due.append(f"{role['name']}: {len(valid)} of {role['quorum']} reviews still hold")
+            found.due.append(f"{role['name']}: {len(valid)} of {role['quorum']} reviews hold now")
         found.waits += [f"{role['name']}: rejected" for b in own if b["decision"] == "reject"]
     if not roles:
         found.waits.append("no roles were fixed: only a trial can be released")

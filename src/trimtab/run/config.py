@@ -157,7 +157,7 @@ def check_charter(config: RunConfig) -> None:
 
 
 def kept_charter(folder: Path) -> Charter | None:
-    """Return the charter of a run or bundle: the bundle's copy, or the file that its configuration names.
+    """Return the charter of a run or bundle: the copy in it, or the file that an older run's configuration names.
 
     None where that is the built-in one, or is not here any more.
     """

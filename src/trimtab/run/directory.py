@@ -14,13 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import rfc8785
+
 from trimtab import __version__
 from trimtab.errors import ConfigError, InputError, Problem
 from trimtab.governance.policy import gates_digest
 from trimtab.probes.outcome import Outcome, read_outcomes
 from trimtab.records.read import read_records
 from trimtab.records.record import Record
-from trimtab.records.write import check_writable, write_json, write_jsonl, write_records
+from trimtab.records.write import check_writable, write_bytes, write_json, write_jsonl, write_records
 from trimtab.run.config import RunConfig, charter_of, check_charter
 
 STARTED = "run.json"
@@ -28,7 +30,7 @@ STAGES = ("before", "records", "screen", "train", "trim", "after", "reattack")
 
 
 class RunDirectory:
-    """`run.json`, `stages/NN_name/` with `done.json`, `adapters/`, `guard/`, `report.html` and `report.json`."""
+    """`run.json`, `charter.json`, `stages/NN_name/` with `done.json`, `adapters/`, `guard/`, `report.html` and `report.json`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -176,6 +178,8 @@ def _new(root: Path, config: RunConfig) -> RunDirectory:
     except OSError as error:
         fix = "Choose a folder that can be written to with -o."
         raise InputError(Problem("run.not-writable", str(folder), str(error), fix)) from error
+    # Whoever reviews the run elsewhere has its folder, and not the file that was named.
+    write_bytes(folder / "charter.json", rfc8785.dumps(charter_of(config).content()))
     write_json(folder / STARTED, about)
     return RunDirectory(folder)
 
