@@ -242,6 +242,17 @@ def ledger_listed(bundle: Path) -> None:
     (bundle / "bundle.json").write_bytes(rfc8785.dumps(manifest))
 
 
+def listed_as(name: str) -> Callable[[Path], Any]:
+    """Return what lists one file under another name."""
+
+    def rename(bundle: Path) -> None:
+        manifest = json.loads((bundle / "bundle.json").read_bytes())
+        manifest["files"][name] = manifest["files"].pop("VERIFY.md")
+        (bundle / "bundle.json").write_bytes(rfc8785.dumps(manifest))
+
+    return rename
+
+
 TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "edit": (edited("stages/06_after/outcomes.jsonl", b'"value":1', b'"value":0'), "bundle.changed"),
     "edit, same length of a document": (edited("README.md", b"n 2", b"n 9"), "bundle.changed"),
@@ -265,8 +276,8 @@ TAMPERED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "figures without an end": (replaced("figures.json", b"[" * 100_000), "claims.malformed"),
     "a path out of the bundle": (edited("bundle.json", b'"VERIFY.md"', b'"../V.md"'), "bundle.manifest"),
     "a path into the ledger": (ledger_listed, "bundle.manifest"),
-    "the ledger as a file": (edited("bundle.json", b'"VERIFY.md"', b'"ledger"'), "bundle.manifest"),
-    "two names that are one elsewhere": (edited("bundle.json", b'"VERIFY.md"', b'"readme.md"'), "bundle.manifest"),
+    "the ledger as a file": (listed_as("ledger"), "bundle.manifest"),
+    "two names that are one elsewhere": (listed_as("readme.md"), "bundle.manifest"),
     "a line of the checkpoint that ends otherwise": (lambda b: (b / "ledger/checkpoint").write_bytes((b / "ledger/checkpoint").read_bytes()[:-1] + b"\r\n"), "ledger.checkpoint"),
     "a file larger than any": (lambda b: os.truncate(b / "bundle.json", 10 * 2**30), "bundle.large"),
     "weights larger than stated": (lambda b: os.truncate(b / "guard/guard.safetensors", 10 * 2**30), "bundle.changed"),
@@ -1179,7 +1190,9 @@ BY_ALL: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
     "no model in the configuration": (without_model, {"document.differs"}),
     "answers without a label": (rewritten(AFTER, lambda row: row["raw"].pop("label", None)), {"figure.differs"}),
     "values that are texts": (rewritten(AFTER, lambda row: row.update(value="x")), {"figure.differs"}),
-    "outcomes without a judge": (rewritten(AFTER, lambda row: row.pop("judge")), {"figure.differs"}),
+    "outcomes without a judge": (rewritten(AFTER, lambda row: row.pop("judge")), {"claims.malformed"}),
+    "outcomes without a value": (rewritten(AFTER, lambda row: row.pop("value")), {"claims.malformed"}),
+    "outcomes of words": (rewritten(AFTER, lambda row: row.update(raw="error")), {"claims.malformed"}),
     "a record after the last": (unended("records/adversarial.jsonl"), {"claims.malformed"}),
     "an outcome after the last": (unended(AFTER), {"claims.malformed"}),
     "a case after the last": (unended("evidence/test-split.jsonl"), {"claims.malformed"}),
@@ -1198,13 +1211,15 @@ BY_ALL: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
     "other gates in the configuration": (said("run.json", b'"margin": 0.1', b'"margin": 0.01'), {"run.changed"}),
     "another version than stated": (said("run.json", b'"version": "', b'"version": "9'), {"run.changed"}),
     "another configuration than stated": (restating(restating_start(config="0" * 64)), {"run.changed"}),
+    "adapters of no strength": (other_system(strengths=["bias"]), {"claims.malformed"}),
+    "an adapter of no digest": (other_system(digests={}), {"system.parts"}),
     "an adapter that is not there": (other_system(strengths={"bias": 1.0, "adversarial": 1.0}), {"system.parts"}),
     "another adapter than was measured": (other_system(digests={"bias": "0" * 64}), {"system.parts"}),
     "an adapter without records": (one_more_adapter, {"system.parts"}),
     "a guard that is not there": (no_guard, {"system.parts"}),
     "rejections of other files, taken back": (rejecting(), set()),
     "a rejection of other files": (rejecting("legal"), {"review.rejected"}),
-    "the same where no figure reads them": (rewritten("stages/06_after/guard_alone.jsonl", lambda row: row.pop("judge")), {"figure.differs"}),
+    "the same where no figure reads them": (rewritten("stages/06_after/guard_alone.jsonl", lambda row: row.pop("judge")), {"claims.malformed"}),
 }  # fmt: skip
 
 

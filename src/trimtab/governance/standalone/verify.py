@@ -54,6 +54,7 @@ MORE = {"train": r"|(adapters|guard)/.+", "trim": r"|system\.json"}
 PLACES = {name: rf"stages/0{n}_{name}/[^/]+" + MORE.get(name, "") for n, name in enumerate(STAGES, start=1)}
 PLACES |= {"run-started": r"run\.json", "verdict": r"figures\.json", "roles": "", "bundle-key": ""}
 OUTCOMES = [f"stages/{stage}/outcomes.jsonl" for stage in ("01_before", "06_after", "07_reattack")]
+OUTCOME = {"attempt", "cluster", "item", "judge", "raw", "response", "split", "suite", "system", "value"}
 SPLIT, WEIGHTS = "evidence/test-split.jsonl", ("adapters/", "guard/")
 WRITTEN = r"(policy|charter|croissant)\.json|(README|VERIFY|TRAINING_CONTENT)\.md|verify\.py"
 SCORED = ("pair", "preference", "choice", "text")  # they ask for likelihoods, which not all models give
@@ -482,6 +483,7 @@ class Claims:  # the statements of one run, and whether the bundle is what they 
             again = entry.body["stage"] == "reattack"
             for name in [n for n in entry.subjects if n.endswith(".jsonl")]:
                 outcomes = self.lines(name, strict)
+                need(all(o.keys() == OUTCOME and type(o["raw"]) is dict for o in outcomes), "no outcomes")
                 must(entry.body["outcomes"].get(Path(name).stem) == len(outcomes), "outcomes.count", name)
                 items = {("reattack" if again else o["suite"], o["item"]): o["cluster"] for o in outcomes}
                 must(len(items) == len(outcomes), "split.repeated", name)
@@ -520,12 +522,12 @@ class Claims:  # the statements of one run, and whether the bundle is what they 
         must(system["base_digest"] == base, "system.base", "system.json")
         files = sorted(self.files.items())
         there = {name.split("/")[1] for name in self.files if name.startswith("adapters/")}
-        for name in there | {f"trimtab_{m}" for m in system["strengths"]}:
+        for name in there | {f"trimtab_{m}" for m, _ in system["strengths"].items()}:
             part, own = name.removeprefix("trimtab_"), f"adapters/{name}/adapter_"
             rows = [f"{f['sha256']}  {Path(n).name}" for n, f in files if n.startswith(own)]
             digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
-            must(bool(rows) and system["digests"].get(part, digest) == digest, "system.parts", name)
-            must(part in kept and kept[part]["count"] > 0, "system.parts", name)
+            same = part not in system["strengths"] or system["digests"].get(part) == digest
+            must(same and len(rows) > 0 and kept.get(part, {"count": 0})["count"] > 0, "system.parts", name)
         must("guard/guard.json" in self.files or not system["guard"], "system.parts", "guard")
 
     def verdict(self) -> None:

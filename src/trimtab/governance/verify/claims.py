@@ -22,6 +22,7 @@ from trimtab.governance.verify.log import CheckedLog
 from trimtab.governance.verify.report import Finding, Report
 from trimtab.governance.verify.reviews import check_reviews
 from trimtab.models.cache import file_digest
+from trimtab.probes.outcome import Outcome
 from trimtab.records.record import Record
 from trimtab.records.record import digest as digest_of
 
@@ -48,6 +49,7 @@ SCORED = ("pair", "preference", "choice", "text")  # suites whose kind needs lik
 MENTIONS = "association"  # the suite that counts mentions, of which an answer may have none
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError, TrimtabError)  # fmt: skip
 """What reading a statement or file raises that is not shaped as it must be."""
+OUTCOME = set(Outcome.__dataclass_fields__)
 MOST_UNCOUNTED = 0.05  # of a suite's cases; figures of what is left would be of a choice that nobody made
 
 
@@ -78,7 +80,7 @@ class Claims:
     @cached_property
     def policy_waivers(self) -> list[Any]:
         """The waivers that were written down before the run."""
-        return list(self.told["run.json"]["config"].get("waivers", ()))
+        return list(self.told["run.json"]["config"].get("waivers") or ())
 
     @cached_property
     def told(self) -> dict[str, Any]:
@@ -228,6 +230,8 @@ class Claims:
         """Hold a file of outcomes against what was committed to, and return the suites in it."""
         must, again = self.report.must, statement.body["stage"] == "reattack"
         rows = self._lines(name, strict)
+        if not all(set(row) == OUTCOME and type(row["raw"]) is dict for row in rows):
+            raise ValueError(f"{name}: a row is no outcome")
         count = statement.body["outcomes"].get(Path(name).stem)
         must(count == len(rows), "outcomes.count", name, f"holds {len(rows)} outcomes and not {count}")
         measured: dict[str, dict[str, str]] = {}
@@ -292,13 +296,13 @@ class Claims:
         kept = self.of("screen")[0][1].body["records"]
         names = [name.split("/") for name in self.manifest.files]
         adapters = {parts[1] for parts in names if parts[0] == "adapters"}
-        for mechanism in sorted(adapters | {f"trimtab_{m}" for m in system["strengths"]}):
+        for mechanism in sorted(adapters | {f"trimtab_{m}" for m, _ in system["strengths"].items()}):
             part, own = mechanism.removeprefix("trimtab_"), f"adapters/{mechanism}/adapter_"
             files = sorted((n, f.sha256) for n, f in self.manifest.files.items() if n.startswith(own))
             digest = sha256("\n".join(f"{d}  {n.split('/')[-1]}" for n, d in files).encode()).hexdigest()
-            good = bool(files) and system["digests"].get(part, digest) == digest
+            good = bool(files) and (part not in system["strengths"] or system["digests"].get(part) == digest)
             must(good, "system.parts", mechanism, "is not the adapter that the system has")
-            told = part in kept and kept[part]["count"] > 0
+            told = kept.get(part, {"count": 0})["count"] > 0
             must(told, "system.parts", mechanism, "learned from records that the screen does not state")
         there = "guard/guard.json" in self.manifest.files
         must(there or not system["guard"], "system.parts", "guard", "is not there, and the system has one")
