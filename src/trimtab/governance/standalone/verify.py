@@ -514,6 +514,8 @@ class Claims:  # the statements of one run, and whether the bundle is what they 
             must(ids == [identity(row) for row in rows], "records.id", name)
             whole = [hashlib.sha256(written(row)).hexdigest() for row in rows]
             must([o.get("row", d) for o, d in zip(opened, whole, strict=False)] == whole, "records.row", name)
+            told = [f"{name}: source and cell of a record are as told, not committed to"]
+            self.found.notes += told * (not all("row" in o for o in opened))
 
     def system(self) -> None:
         """The system is on the run's model, its adapters are there, and each learned from records that were kept."""
