@@ -15,6 +15,7 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -187,8 +188,7 @@ class Note:  # a signed checkpoint (C2SP tlog-checkpoint, signed-note)
         m: Any = re.fullmatch(NOTE, data.decode("utf-8"))
         need(m and re.fullmatch(NAME, m[1]) and int(m[2]) <= LARGEST, "not a checkpoint")
         self.origin, self.size, self.root = m[1], int(m[2]), unbase(m[3])
-        self.text = f"{m[1]}\n{m[2]}\n{m[3]}\n".encode()
-        self.lines = []
+        self.text, self.lines = f"{m[1]}\n{m[2]}\n{m[3]}\n".encode(), list[tuple[str, bytes, bytes]]()
         for _, name, *rest in [line.split(" ") for line in m[4][:-1].split("\n")]:
             signature = unbase("".join(rest[:1]))
             need(re.fullmatch(NAME, name) and len(signature) in (68, 76) and len(rest) == 1, "no signature")
@@ -284,11 +284,12 @@ def cut(path: Path) -> list[bytes] | None:  # a tile of entries, each after its 
     return entries
 
 
-def walk(folder: Path) -> list[Path]:  # down to one level more than a bundle has; follows no link
-    found = level = list(folder.iterdir())
+def walk(folder: Path) -> dict[str, os.DirEntry[str]]:  # down to one level more than a bundle has; no link
+    found = level = {e.name: e for e in os.scandir(folder)}
     for _ in range(DEEPEST):
-        level = [p for above in level if above.is_dir() and not above.is_symlink() for p in above.iterdir()]
-        found = [*found, *level]
+        above = [(name, e) for name, e in level.items() if e.is_dir(follow_symlinks=False)]
+        level = {f"{name}/{e.name}": e for name, inner in above for e in os.scandir(inner)}
+        found |= level
     return found
 
 
@@ -308,13 +309,13 @@ def read_manifest(folder: Path, found: Found) -> dict[str, Any] | None:  # None 
 def check_files(folder: Path, files: dict[str, Any], ledger: set[str], found: Found) -> None:
     """Compare what is there with what the manifest and the ledger say."""
     expected = {*files, "bundle.json", "model.sig", *(f"ledger/{n}" for n in ledger)}
-    for name in [p.relative_to(folder).as_posix() for p in walk(folder) if not p.is_dir()]:
-        found.must(name in expected, "bundle.unlisted", name)
+    there = {name for name, entry in walk(folder).items() if not entry.is_dir()}
+    found.failures += [("bundle.unlisted", name) for name in sorted(there - expected)]
     for name, row in sorted(files.items()):
         path = folder / name
         safe = not name.startswith(WEIGHTS) or name.endswith((".json", ".safetensors"))
         found.must(safe, "bundle.unsafe", name)
-        if found.must(path.is_file(), "bundle.missing", name):
+        if found.must(name in there, "bundle.missing", name):
             with path.open("rb") as file:
                 same = path.stat().st_size == row["size"]
                 same = same and hashlib.file_digest(file, "sha256").hexdigest() == row["sha256"]
@@ -646,12 +647,11 @@ def verify(folder: Path, trust: File = None, known: File = None, at: str = "", r
     """Check a bundle; ValueError or OSError where what the auditor brings cannot be read."""
     found, brought = Found(), read_recalls(recalls) if recalls else []
     keys, seen = read_trust(trust) if trust else [], Note(known.read_bytes()) if known else None
-    for path in walk(folder):  # what else there is could lead out of the folder, or never end
-        good, name = not path.is_symlink() and (path.is_file() or path.is_dir()), path.relative_to(folder)
-        found.must(good, "bundle.link", name.as_posix())
-        found.must(len(name.parts) <= DEEPEST, "bundle.deep", name.as_posix())
-        small = not good or path.suffix == ".safetensors" or path.stat().st_size <= LONGEST
-        found.must(small, "bundle.large", name.as_posix())
+    for name, entry in walk(folder).items():  # what else there is could lead out of the folder, or never end
+        good = found.must(not entry.is_symlink() and (entry.is_file() or entry.is_dir()), "bundle.link", name)
+        found.must(name.count("/") < DEEPEST, "bundle.deep", name)
+        small = not good or name.endswith(".safetensors") or entry.stat().st_size <= LONGEST
+        found.must(small, "bundle.large", name)
     if found.failures:
         return found
     manifest, ledger = read_manifest(folder, found), read_ledger(folder / "ledger", found)

@@ -38,8 +38,7 @@ class Report:
 
     def must(self, holds: bool, code: str, place: str, message: str) -> bool:
         """Note a failure unless it holds."""
-        finding = Finding(code, place, message)
-        if not holds and finding not in self.failures:
+        if not holds and (finding := Finding(code, place, message)) not in self.failures:
             self.failures.append(finding)
         return holds
 
