@@ -20,7 +20,6 @@ from hashlib import sha256
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
@@ -1285,8 +1284,8 @@ def evidence_bits(bundle: Path) -> list[tuple[str, int]]:
 
 # What follows from its arguments alone and takes most of the time: curve arithmetic, and reading what was not flipped.
 PURE: tuple[tuple[Any, str], ...] = (
-    *((script, name) for name in ("Entry", "Key", "canonical", "identity", "salted", "verifies")),
-    *((claims, name) for name in ("_identity", "canonical", "digest_of", "salted_root")),
+    *((script, name) for name in ("Entry", "Key", "canonical", "identity", "salted", "strict", "verifies")),
+    *((claims, name) for name in ("_identity", "canonical", "digest_of", "salted_root", "strict")),
     *((files, "canonical"), (log, "open_entry"), (PublicKey, "verifies")),
 )
 
@@ -1298,8 +1297,6 @@ class Memory:
         self.learns, self.flipped = True, Path()
         for place, name in PURE:
             patched.setattr(place, name, self.of(getattr(place, name)))
-        for module in (script, claims):
-            patched.setattr(module, "json", SimpleNamespace(loads=self.of(json.loads), dumps=json.dumps))
         walk = files._walk
         patched.setattr(files, "_walk", self.of(lambda folder: list(walk(folder))))  # a flip moves no file
         patched.setattr(script, "walk", self.of(script.walk))
@@ -1308,11 +1305,11 @@ class Memory:
     def of(self, function: Callable[..., Any]) -> Callable[..., Any]:
         known: dict[bytes, Any] = {}
 
-        def call(*arguments: Any) -> Any:
-            key = pickle.dumps(arguments)
+        def call(*arguments: Any, **named: Any) -> Any:
+            key = pickle.dumps((arguments, named))
             if key in known:
                 return known[key]
-            result = function(*arguments)
+            result = function(*arguments, **named)
             if self.learns:
                 known[key] = result
             return result
