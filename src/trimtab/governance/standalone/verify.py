@@ -284,7 +284,7 @@ def cut(path: Path) -> list[bytes] | None:  # a tile of entries, each after its 
     return entries
 
 
-def walk(folder: Path) -> dict[str, os.DirEntry[str]]:  # down to one level more than a bundle has; no link
+def walk(folder: Path) -> dict[str, os.DirEntry[str]]:  # no link is followed; one level more than is allowed
     found = level = {e.name: e for e in os.scandir(folder)}
     for _ in range(DEEPEST):
         above = [(name, e) for name, e in level.items() if e.is_dir(follow_symlinks=False)]
