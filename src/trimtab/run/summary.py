@@ -61,7 +61,7 @@ def summarise(run: RunDirectory, config: RunConfig, *, command: str) -> dict[str
         "unmeasured": (run.stage("before").done or {}).get("preferences") or {},
         "hygiene": ((run.stage("screen").done or {}).get("values") or {}).get("hygiene", []),
         "anchor": train.get("adversarial", {}).get("anchor"),
-        "retention": {m: t["retention"] for m, t in train.items() if t and t.get("retention")},
+        "retention": {m: kept for m in config.mechanisms if (kept := train.get(m, {}).get("retention"))},
         "guard": train.get("guard") or None,
         "judge": judge_summary(before, after, same_model=config.model == "embedded"),
         "costs": [{"stage": n, "seconds": (run.stage(n).done or {}).get("seconds")} for n in STAGES],
