@@ -97,6 +97,13 @@ def test_every_shape_is_read_from_every_file(row: dict[str, Any], kind: str, tmp
     assert len({reading.records[0].id for reading in found}) == 1
 
 
+def test_no_row_of_a_json_file_is_lost(tmp_path: Path) -> None:
+    row, other = ({"text": text, "examples": [{"text": "c"}]} for text in "ab")
+    apart = f"\n{json.dumps(row)}\n\n \n{json.dumps(other)}\n"
+    for text, found in ((apart, [row, other]), (json.dumps(row), [row]), (json.dumps(row, indent=1), [row])):
+        assert [item for _, item in iter_rows(written(tmp_path / "r.json", text))] == found
+
+
 def test_a_reply_may_be_one_message() -> None:
     said = {key: {"role": "assistant", "content": key} for key in ("chosen", "rejected")}
     turns = {key: [message] for key, message in said.items()}
@@ -237,6 +244,7 @@ def test_many_keys_of_which_one_is_twice_take_no_quadratic_time() -> None:
         ("r.jsonl", b"{}", "records.no-valid-row"),
         ("r.json", b"[1, ", "records.json"),
         ("r.json", b'{"train": [{"text": "a"}],\n "test": [{"text": "b"}]}', "records.json"),
+        ("r.json", b'{"train": [{"text": "a"}], "dev": [{"text": "b"}]}', "records.json"),
         ("r.json", b'{"data": []}', "records.empty"),
         ("r.json", b'{"data": [\n1]}', "records.no-valid-row"),
         ("r.json", b'{"text": [\n"a"', "records.no-valid-row"),

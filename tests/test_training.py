@@ -16,7 +16,7 @@ from trimtab.models import local
 from trimtab.models.guard import Layers, logits
 from trimtab.models.local import LocalModel
 from trimtab.records.record import Lineage, Record, conversation
-from trimtab.training import adapter, retention
+from trimtab.training import adapter, dpo, retention
 from trimtab.training.adapter import public_name
 from trimtab.training.anchor import own_answers
 from trimtab.training.dpo import train_dpo
@@ -295,3 +295,20 @@ def test_a_disk_that_refuses_weights_is_one_clear_error(tiny_folder: Path, tmp_p
     expected = [f"{name} {name}.not-written False" for name in ("adapter", "full", "guard")]
     assert ended.stdout.splitlines() == expected, ended.stderr
     assert {p.name for p in tmp_path.iterdir()} <= {"guard"}, "nothing half written is left"
+
+
+def test_the_higher_rate_is_for_what_is_retained(
+    model: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+
+    def seen(*_: object, rate: float, **__: object) -> object:
+        rates.append(rate)
+        raise InterruptedError
+
+    monkeypatch.setattr(dpo, "arguments", seen)
+    unread = Record(kind="sft", messages=conversation("word " * 400, "Yes."))
+    for texts in ([], [unread], TEXTS):
+        with pytest.raises(InterruptedError):
+            dpo.train_dpo(model, PAIRS, tmp_path / "a", seed=0, texts=texts)
+    assert rates == [dpo.RATE, dpo.RATE, dpo.RETAINING_RATE]

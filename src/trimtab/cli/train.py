@@ -62,11 +62,12 @@ def train(
     if not isinstance(base, LocalModel) or not base.capabilities.trainable:
         fix = "Use embedded, or hf/ORG/NAME or dir/PATH of a model with linear layers in numbered blocks."
         raise ConfigError(Problem("train.model", model, "cannot be trained here", fix))
+    texts = anchor_records(retain, mechanism="")
     trainers: dict[str, Callable[..., Trained]] = {
         "sft": train_sft,
         "document": train_sft,
-        "preference": partial(train_dpo, texts=anchor_records(retain, mechanism="")),
-        "pair": partial(train_equalise, texts=anchor_records(retain, mechanism="")),
+        "preference": partial(train_dpo, texts=texts),
+        "pair": partial(train_equalise, texts=texts),
     }
     rows = _within_length(base, rows, data)
     with bars() as bar:

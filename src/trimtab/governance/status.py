@@ -78,9 +78,8 @@ def _status(run: str, entries: Sequence[Entry], ring: Keyring, at: str) -> RunSt
     found = RunStatus(run)
     latest: dict[tuple[str, str], Statement] = {}
     roles: list[dict[str, int | str]] = []
-    waivers: dict[
-        str, list[Waiver]
-    ] = {}  # of the files that were released: once more, they have those of then
+    # By what was released: the same files released once more have the waivers of then.
+    waivers: dict[str, list[Waiver]] = {}
     for entry in entries:
         statement = entry.statement
         if statement.kind == "verdict":

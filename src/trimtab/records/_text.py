@@ -12,11 +12,12 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from trimtab.records._rows import Item, Rejected, checked, not_utf8, unusable
-from trimtab.records.shapes import Row, parse_flawless, parse_json, short
+from trimtab.records.shapes import Row, has_shape, parse_flawless, parse_json, short
 
 MAX_LINE = 32 * 2**20
 MOST_RAW = 64 * 1024
@@ -126,8 +127,8 @@ def _wrapped(stream: Stream, path: Path) -> list[object] | None:
 
     Raises InputError for an object with several lists of rows.
     """
-    first = stream.readline(MAX_LINE + 1)
-    alone = not stream.readline(MAX_LINE + 1).strip()
+    first = next(line for line in iter(partial(stream.readline, MAX_LINE + 1), b"") if line.strip())
+    alone = not any(line.strip() for line in iter(partial(stream.readline, MAX_LINE + 1), b""))
     stream.seek(0)
     try:
         value = parse_json(first.decode("utf-8-sig"))
@@ -140,11 +141,18 @@ def _wrapped(stream: Stream, path: Path) -> list[object] | None:
             value = parse_json(stream.read().decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return None
-    lists = [key for key in _HOLDERS if isinstance(value, dict) and isinstance(value.get(key), list)]
+    return _rows_in(value, path) if isinstance(value, dict) else [value]
+
+
+def _rows_in(value: Row, path: Path) -> list[object]:
+    """Return the rows of an object that holds a list of them, and is none itself; else the object."""
+    if has_shape(value) or not any(isinstance(value.get(key), list) for key in _HOLDERS):
+        return [value]
+    lists = [key for key, held in value.items() if isinstance(held, list) and (key in _HOLDERS or held)]
     if len(lists) > 1:
-        message = f"holds several lists of rows ({', '.join(lists)})"
+        message = f"holds several lists of rows ({', '.join(short(key) for key in lists)})"
         raise unusable("records.json", path, message, "Write each as a file of its own")
-    return list(value[lists[0]]) if lists else [value]
+    return list(value[lists[0]])
 
 
 def _csv(stream: Stream, path: Path) -> Iterator[Item]:

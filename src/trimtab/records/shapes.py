@@ -216,6 +216,15 @@ class _Shape:
         return self.needs + self.may
 
 
+def has_shape(row: Row) -> bool:
+    """Whether an object has the keys of a row, of this project or another."""
+    try:
+        _shape(row)
+    except ShapeError:
+        return _is_own(row)
+    return True
+
+
 def _shape(row: Row) -> _Shape:
     for shape in _SHAPES:
         for key in shape.needs:

@@ -26,18 +26,20 @@ def train_dpo(
 ) -> Trained:  # fmt: skip
     """Write a LoRA adapter trained to prefer `chosen` over `rejected` (Rafailov et al. 2023) to `folder`.
 
-    On `texts` it keeps to the bare model (`retention.retaining`), and then learns at a higher rate. Records that `rows.fitted` leaves out are counted.
+    On `texts` it keeps to the bare model (`retention.retaining`), and then learns at a higher rate. Records that
+    `rows.fitted` leaves out are counted.
     """
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
     fits = fitted(model, records)
     rows = to_trl(fits.kept)
-    rate = rate or (RETAINING_RATE if texts else RATE)
+    trainer_class = retaining(DPOTrainer, model, texts, seed)
+    rate = rate or (RATE if trainer_class is DPOTrainer else RETAINING_RATE)
 
     def trainer(scratch: Path) -> Any:
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
-        return retaining(DPOTrainer, model, texts, seed)(
+        return trainer_class(
             model=model.network,
             args=DPOConfig(
                 **args, beta=beta, precompute_ref_log_probs=True, precompute_ref_batch_size=REFERENCE

@@ -75,9 +75,12 @@ def _batches(rows: Sequence[dict[str, list[int]]], model: LocalModel, seed: int)
 
 def _batch(rows: Sequence[dict[str, list[int]]], model: LocalModel) -> tuple[Any, ...]:
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
-    width, pad = max(len(r["input_ids"]) for r in rows), model.tokenizer.pad_token_id
-    ids = [r["input_ids"] + [pad] * (width - len(r["input_ids"])) for r in rows]
-    mask = [[1] * len(r["input_ids"]) + [0] * (width - len(r["input_ids"])) for r in rows]
-    learned = [[label >= 0 for label in r["labels"]] + [False] * (width - len(r["labels"])) for r in rows]
-    return tuple(torch.tensor(part, device=model.device) for part in (ids, mask, learned))
+    ids, labels = ([torch.tensor(r[key]) for r in rows] for key in ("input_ids", "labels"))
+    parts = (
+        pad_sequence(ids, batch_first=True, padding_value=model.tokenizer.pad_token_id),
+        pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
+        pad_sequence([tokens >= 0 for tokens in labels], batch_first=True),
+    )
+    return tuple(part.to(model.device) for part in parts)
