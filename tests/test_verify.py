@@ -26,13 +26,15 @@ from unittest.mock import patch
 import pytest
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from trimtab.errors import ConfigError, InputError
+from trimtab.errors import ConfigError, InputError, TrimtabError
 from trimtab.governance.commitment import commit, salted_root
 from trimtab.governance.exports.documents import documents
 from trimtab.governance.figures import figures_and_verdicts
 from trimtab.governance.keys import load_key, read_trust
-from trimtab.governance.ledger.envelope import Statement, canonical, open_entry, seal
+from trimtab.governance.ledger.envelope import Statement, canonical, is_time, open_entry, seal
 from trimtab.governance.ledger.ledger import open_ledger
 from trimtab.governance.ledger.log import Log
 from trimtab.governance.ledger.note import Checkpoint, PublicKey, SecretKey, parse_key, sign_checkpoint
@@ -430,6 +432,7 @@ INSIDE: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "another verdict": (restated("verdict", outcome="pass"), "verdict.changed"),
     "no waivers": (restated("release", waivers=[]), "gate.not-passed"),
     "an empty waiver": (restated("release", waivers=[{"gate": g, "reason": " ", "owner": "x", "expires": LATER} for g in GATES]), "waiver.empty"),
+    "a waiver until a day that there is not": (restated("release", waivers=[{"gate": g, "reason": "r", "owner": "x", "expires": "2099-02-29T00:00:00Z"} for g in GATES]), "waiver.empty"),
     "a waiver without owner": (restated("release", waivers=[{"gate": g} for g in GATES]), "claims.malformed"),
     "a trial": (restated("release", demo=True), "release.demo"),
     "no roles": (restated("roles", roles=[]), "roles.missing"),
@@ -446,6 +449,7 @@ INSIDE: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "spare bits": (altered(spare), "entry.malformed"),
     "S + L": (altered(larger_s), "entry.signature"),
     "another key in the envelope": (altered(lambda e: e.update(more=1)), "entry.malformed"),
+    "a day that there is not": (restated("roles", time="2026-02-30T00:00:00Z"), "entry.statement"),
     "a kind of its own": (lambda entries: [*entries, own_kind()], "entry.statement"),
     "not JSON": (lambda entries: [*entries, b"\xff"], "entry.malformed"),
     "a key that nobody announced": (lambda entries: [*entries, key_change(load_key("alice"), "ledger")], "entry.signer"),
@@ -686,6 +690,7 @@ def review_by(name: str, bundle: Path) -> dict[str, Any]:
     ("changes", "code"),
     [
         ({"expires": "never"}, "review.expires"),
+        ({"expires": "2026-02-30T00:00:00Z"}, "review.expires"),
         ({"expires": "2099-01-01T00:00:00Z"}, "review.expires"),
         ({"answers": {}}, "review.answers"),
         ({"answers": {"Did you read answers?": " "}}, "review.answers"),
@@ -1142,6 +1147,18 @@ def one_more_adapter(bundle: Path) -> None:
     reissue(bundle, add)
 
 
+def other_guard(bundle: Path) -> None:
+    """Give the system another guard, and let everything but `system.json` say that it always had it."""
+    guard = json.loads((bundle / "guard/guard.json").read_bytes())
+    data = json.dumps({**guard, "threshold": 99.0}).encode()
+    (bundle / "guard/guard.json").write_bytes(data)
+    name, digest = "guard/guard.json", sha256(data).hexdigest()
+    reissue(
+        bundle,
+        lambda s: [replace(s, subjects={**s.subjects, **({name: digest} if name in s.subjects else {})})],
+    )
+
+
 def no_guard(bundle: Path) -> None:
     unlisted("guard/guard.json")(bundle)
 
@@ -1218,6 +1235,7 @@ BY_ALL: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
     "an adapter of no digest": (other_system(digests={}), {"system.parts"}),
     "an adapter that is not there": (other_system(strengths={"bias": 1.0, "adversarial": 1.0}), {"system.parts"}),
     "another adapter than was measured": (other_system(digests={"bias": "0" * 64}), {"system.parts"}),
+    "another guard than was measured": (other_guard, {"system.parts"}),
     "an adapter without records": (one_more_adapter, {"system.parts"}),
     "a guard that is not there": (no_guard, {"system.parts"}),
     "rejections of other files, taken back": (rejecting(), set()),
@@ -1684,3 +1702,25 @@ def test_known_signatures(secret: str, data: str, signature: str) -> None:
     assert script.verifies(key, bytes.fromhex(signature), bytes.fromhex(data))
     assert not script.verifies(key, bytes.fromhex(signature), bytes.fromhex(data) + b"x")
     assert not script.verifies(key[::-1], bytes.fromhex(signature), bytes.fromhex(data))
+
+
+@given(
+    st.from_regex(
+        r"\A(?:[0-9]{2}(?:00|24|96|99)|0000)-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]Z\Z"
+    )
+)
+@example("2000-02-29T00:00:00Z")
+@example("1900-02-29T00:00:00Z")
+@example("2026-01-01T00:00:60Z")
+def test_both_know_the_times_that_there_are(text: str) -> None:
+    assert is_time(text) == bool(re.fullmatch(script.TIME, text))
+
+
+def test_both_refuse_a_witness_that_is_none(made: Made, tmp_path: Path) -> None:
+    trust = tmp_path / "trust"
+    for key in ("x", str(load_key("operator").public)):
+        trust.write_text(f"{made.trust.read_text()}witness {key}\n")
+        with pytest.raises(TrimtabError, match=r"key\.malformed"):
+            read_trust(trust)
+        with pytest.raises(ValueError, match=r"not a key|base64|padding"):
+            script.read_trust(trust)

@@ -69,12 +69,12 @@ def _outside(
     """Return what the auditor brings along; raises ConfigError or InputError for what of it cannot be read."""
     from trimtab.errors import ConfigError, Problem
     from trimtab.governance.keys import read_trust
-    from trimtab.governance.ledger.envelope import TIME
+    from trimtab.governance.ledger.envelope import is_time
     from trimtab.governance.recall import read_recalls
     from trimtab.governance.verify.verify import Outside, read_known
     from trimtab.governance.verify.witnesses import read_timestamp
 
-    if at and not TIME.fullmatch(at):
+    if at and not is_time(at):
         fix = "Write it as 2026-01-31T00:00:00Z."
         raise ConfigError(Problem("verify.time", f"--at {at}", "is not a time", fix))
     checkpoint = read_known(known) if known else None

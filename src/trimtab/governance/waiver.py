@@ -12,12 +12,12 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, ConfigDict
 
 from trimtab.errors import Problem
-from trimtab.governance.ledger.envelope import TIME
+from trimtab.governance.ledger.envelope import is_time
 from trimtab.records.record import not_blank
 
 
 def _time(text: str) -> str:
-    if not TIME.fullmatch(text):
+    if not is_time(text):
         raise ValueError("is not a time such as 2027-01-31T00:00:00Z")
     return text
 
@@ -50,7 +50,7 @@ def problems_of(waivers: Iterable[Waiver], at: str) -> list[Problem]:
     """Return what keeps waivers from counting at a time."""
     problems = []
     for w in waivers:
-        if not (w.reason.strip() and w.owner.strip() and TIME.fullmatch(w.expires)):
+        if not (w.reason.strip() and w.owner.strip() and is_time(w.expires)):
             fix = "Write GATE:OWNER:DAYS:REASON."
             problems.append(Problem("waiver.empty", w.gate, "needs a reason, an owner and an expiry", fix))
         elif w.expires < at:

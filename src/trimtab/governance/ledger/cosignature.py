@@ -7,9 +7,8 @@ A line under a note holds the key's hash, the seconds since 1970 in eight bytes,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 
-from trimtab.governance.ledger.note import NAME, PublicKey, Signed, decode64, encode64, malformed
+from trimtab.governance.ledger.note import PublicKey, Signed, encode64, key_hash, malformed, read_key
 
 KIND = b"\x04"
 LENGTH = 8 + 64  # time and signature
@@ -25,7 +24,7 @@ class Witness:
     @property
     def hash(self) -> bytes:
         """Four bytes by which notes name the key."""
-        return sha256(self.name.encode() + b"\n" + KIND + self.raw).digest()[:4]
+        return bytes.fromhex(key_hash(self.name, KIND + self.raw))
 
     def __str__(self) -> str:
         return f"{self.name}+{self.hash.hex()}+{encode64(KIND + self.raw)}"
@@ -33,13 +32,7 @@ class Witness:
 
 def parse_witness(text: str, place: str) -> Witness:
     """Read the key of a witness; raises InputError with the code `key.malformed`."""
-    name, _, rest = text.partition("+")
-    hashed, _, key = rest.partition("+")
-    data = decode64(key, place, "key.malformed")
-    found = Witness(name, data[1:])
-    if not NAME.fullmatch(name) or len(data) != 33 or data[:1] != KIND or found.hash.hex() != hashed:
-        raise malformed("key.malformed", place, "is not NAME+HASH+KEY of a witness")
-    return found
+    return Witness(*read_key(text, place, KIND))
 
 
 def message(text: str, seconds: int) -> bytes:

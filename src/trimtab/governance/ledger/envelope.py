@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
@@ -46,7 +47,7 @@ FIELDS: Mapping[str, Mapping[str, type]] = {
     "revocation": {"key": str, "reason": str},
     "key": {"new": str, "old": str, "reason": str, "role": str},
 }  # fmt: skip
-TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _TYPES = {f"urn:trimtab:{kind}:v1": kind for kind in FIELDS}
 
 
@@ -179,6 +180,17 @@ def _signatures(rows: Any, place: str) -> tuple[tuple[str, bytes], ...]:
     return tuple(found)
 
 
+def is_time(text: str) -> bool:
+    """Whether a text is a time that there is, such as 2027-01-31T00:00:00Z."""
+    if not _TIME.fullmatch(text):
+        return False
+    try:
+        datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return True
+
+
 def _statement(value: Any, place: str) -> Statement:
     error = malformed("entry.statement", place, "is not a statement of a kind that ledgers hold")
     if not isinstance(value, dict) or set(value) != {"_type", "predicate", "predicateType", "subject"}:
@@ -189,7 +201,7 @@ def _statement(value: Any, place: str) -> Statement:
     fields = {**FIELDS[kind], "time": str}
     if set(body) != set(fields) or not all(type(body[k]) is t for k, t in fields.items()):
         raise error
-    if not TIME.fullmatch(body["time"]) or not isinstance(value["subject"], list):
+    if not is_time(body["time"]) or not isinstance(value["subject"], list):
         raise error
     found = Statement(kind, dict(_subject(row, error) for row in value["subject"]), body)
     if found.to_json() != value:

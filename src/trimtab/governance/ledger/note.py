@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 NAME = re.compile(r"[A-Za-z0-9._/-]{1,100}")
+ED25519 = b"\x01"  # the first byte of such a key, by which it is told from one of a witness
 _FIELD = 2**255 - 19
 _LARGEST = 2**53 - 1
 
@@ -61,10 +62,10 @@ class PublicKey:
     @property
     def hash(self) -> bytes:
         """Four bytes by which notes name the key."""
-        return sha256(self.name.encode() + b"\n\x01" + self.raw).digest()[:4]
+        return bytes.fromhex(key_hash(self.name, ED25519 + self.raw))
 
     def __str__(self) -> str:
-        key = encode64(b"\x01" + self.raw)
+        key = encode64(ED25519 + self.raw)
         return f"{self.name}+{self.hash.hex()}+{key}"
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
@@ -93,18 +94,27 @@ class SecretKey:
 
 def parse_key(text: str, place: str) -> PublicKey:
     """Read a key as C2SP writes it; raises InputError with the code `key.malformed`."""
+    return PublicKey(*read_key(text, place, ED25519))
+
+
+def read_key(text: str, place: str, kind: bytes) -> tuple[str, bytes]:
+    """Return the name and the 32 bytes of an Ed25519 key of a kind, which its first byte says."""
     name, _, rest = text.partition("+")
     hashed, _, key = rest.partition("+")
     data = decode64(key, place, "key.malformed")
-    if not NAME.fullmatch(name) or len(data) != 33 or data[0] != 1:
-        raise malformed("key.malformed", place, "is not NAME+HASH+KEY of an Ed25519 key")
-    found = PublicKey(name, data[1:])
-    if found.hash.hex() != hashed:
+    if not NAME.fullmatch(name) or len(data) != 33 or data[:1] != kind:
+        raise malformed("key.malformed", place, "is not NAME+HASH+KEY of a key of this kind")
+    if key_hash(name, data) != hashed:
         raise malformed("key.malformed", place, "the hash is not that of name and key")
-    number = int.from_bytes(found.raw, "little")  # y; the last bit is the sign of x, and none where x is 0
+    number = int.from_bytes(data[1:], "little")  # y; the last bit is the sign of x, and none where x is 0
     if number % 2**255 >= _FIELD or number - 2**255 in (1, _FIELD - 1):
         raise malformed("key.malformed", place, "the key is not written in its only form")
-    return found
+    return name, data[1:]
+
+
+def key_hash(name: str, data: bytes) -> str:
+    """Return in hex the four bytes by which notes name a key (C2SP signed-note); `data` is its kind and the key."""
+    return sha256(name.encode() + b"\n" + data).digest()[:4].hex()
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@
     python3 verify.py BUNDLE [--trust KEYS] [--known-checkpoint FILE] [--recalls FILE] [--at TIME]
 
 Take this file from a release of the project, not from the bundle that it shall check. It checks files, signatures,
-the tree, the order of statements, the commitments, record ids, verdicts as stated, waivers and the quorum of
-reviews. `trimtab verify` alone checks figures, documents, witnesses and what model.sig says. See docs/evidence.md.
+tree, order of statements, commitments, record ids, verdicts as stated, waivers and the quorum of reviews. Figures,
+documents, witnesses and what model.sig says are checked by `trimtab verify` alone. See docs/evidence.md.
 Exit code: 0 everything checked holds, 1 something does not, 2 usage, 3 no --trust, or a review or waiver is due.
 """
 
@@ -23,12 +23,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-FORMAT, STATEMENT = "trimtab-bundle-1", "https://in-toto.io/Statement/v1"
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
+FORM, FORMAT, STATEMENT = "%Y-%m-%dT%H:%M:%SZ", "trimtab-bundle-1", "https://in-toto.io/Statement/v1"
+PAYLOAD_TYPE, UNEVEN = "application/vnd.in-toto+json", "(?:[02468][1235679]|[13579][01345789])"
 LARGEST, LONGEST = 2**53 - 1, 2**29  # whole number, and bytes of a file other than weights
 DEEPEST, NESTED = 8, 99  # levels of folders in a bundle, and of lists and objects
 Pair = tuple[str, str]
-TIME, FORM = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", "%Y-%m-%dT%H:%M:%SZ"
+TIME = rf"(?!0000|.{{5}}02-3|.{{5}}(?:0[469]|11)-31|(?:..{UNEVEN}|{UNEVEN}00)-02-29)[0-9]{{4}}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"  # fmt: skip
 NOTE = r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:— [^\n]+\n)+)"
 NAME, PART = r"[A-Za-z0-9._/-]{1,100}", r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
 PATH = rf"(?!bundle\.json$|model\.sig$|ledger(?:/|$)){PART}(?:/{PART})*"
@@ -61,8 +61,7 @@ WRITTEN = r"(policy|charter|croissant)\.json|(README|VERIFY|TRAINING_CONTENT)\.m
 SCORED = ("pair", "preference", "choice", "text")  # they ask for likelihoods, which not all models give
 
 
-class EvidenceError(ValueError):
-    """Something does not hold: its code."""
+class EvidenceError(ValueError): ...  # something does not hold: its code
 
 
 def need(holds: Any, code: str) -> None:  # an EvidenceError, or a ValueError where it has no code
@@ -152,9 +151,7 @@ def fits(v: Any, form: Any) -> bool:  # an object or list of forms, one of forms
         return type(v) is dict and v.keys() == form.keys() and all(fits(v[k], form[k]) for k in form)
     if isinstance(form, list):
         return type(v) is list and all(fits(row, form[0]) for row in v)
-    if isinstance(form, tuple):
-        return any(fits(v, one) for one in form)
-    return form in (v, type(v), object)
+    return any(fits(v, one) for one in form) if isinstance(form, tuple) else form in (v, type(v), object)
 
 
 def written(value: Any) -> bytes:  # write plain JSON in its only form
@@ -172,13 +169,13 @@ def canonical(data: bytes, code: str = "claims.malformed", form: Any = object) -
     return value
 
 
-class Key:  # a public key as C2SP writes it: NAME+HASH+BASE64(0x01, key)
-    def __init__(self, text: str) -> None:
+class Key:  # a public key as C2SP writes it: NAME+HASH+BASE64(0x01, key), a witness's with 0x04
+    def __init__(self, text: str, kind: int = 1) -> None:
         self.name, hashed, key = [*text.split("+", 2), "", ""][:3]
         data = unbase(key)
         self.raw, self.id = data[1:], hashlib.sha256(data[1:]).hexdigest()
         self.hash = hashlib.sha256(self.name.encode() + b"\n" + data).digest()[:4]
-        need(re.fullmatch(NAME, self.name) and len(data) == 33 and data[0] == 1, "not a key")
+        need(re.fullmatch(NAME, self.name) and len(data) == 33 and data[0] == kind, "not a key")
         y = int.from_bytes(self.raw, "little")
         need(y % 2**255 < P and y - 2**255 not in (1, P - 1) and self.hash.hex() == hashed, "not a key")
 
@@ -316,15 +313,13 @@ def check_files(folder: Path, files: dict[str, Any], ledger: set[str], found: Fo
         safe = not name.startswith(WEIGHTS) or name.endswith((".json", ".safetensors"))
         found.must(safe, "bundle.unsafe", name)
         if found.must(name in there, "bundle.missing", name):
+            same = path.stat().st_size == row["size"]  # or a sparse file would be read to its end
             with path.open("rb") as file:
-                same = path.stat().st_size == row["size"]
                 same = same and hashlib.file_digest(file, "sha256").hexdigest() == row["sha256"]
             found.must(same, "bundle.changed", name)
 
 
-class Log:
-    """A ledger whose entries can be read, and the keys in force at its end (governance/ledger/keyring.py)."""
-
+class Log:  # a ledger whose entries can be read, and the keys in force at its end (governance/ledger/keyring.py)
     def __init__(self, note: Note, raw: list[bytes], found: Found) -> None:
         self.note, self.found, self.leaves = note, found, [leaf(r) for r in raw]
         self.entries, self.roles, self.person = list[Entry](), dict[Pair, list[Key]](), dict[str, str]()
@@ -518,20 +513,24 @@ class Claims:  # the statements of one run, and whether the bundle is what they 
             told = [f"{name}: source and cell of a record are as told, not committed to"]
             self.found.notes += told * (not all("row" in o for o in opened))
 
+    def part(self, start: str) -> str:  # digest of the files whose names begin so, "" of none
+        names = [name for name in sorted(self.files) if name.startswith(start)]
+        rows = [f"{self.files[name]['sha256']}  {Path(name).name}" for name in names]
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest() if rows else ""
+
     def system(self) -> None:
-        """The system is on the run's model, its adapters are there, and each learned from records that were kept."""
+        """The system is on the run's model, its parts are there, and each adapter learned from records that were kept."""
         must, system = self.found.must, self.told["system.json"]
         base, kept = (self.of(k)[0][1].body[n] for k, n in (("run-started", "model"), ("screen", "records")))
         must(system["base_digest"] == base, "system.base", "system.json")
-        files = sorted(self.files.items())
         there = {name.split("/")[1] for name in self.files if name.startswith("adapters/")}
         for name in there | {f"trimtab_{m}" for m, _ in system["strengths"].items()}:
-            part, own = name.removeprefix("trimtab_"), f"adapters/{name}/adapter_"
-            rows = [f"{f['sha256']}  {Path(n).name}" for n, f in files if n.startswith(own)]
-            digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
-            same = part not in system["strengths"] or system["digests"].get(part) == digest
-            must(same and len(rows) > 0 and kept.get(part, {"count": 0})["count"] > 0, "system.parts", name)
-        must("guard/guard.json" in self.files or not system["guard"], "system.parts", "guard")
+            part, own = name.removeprefix("trimtab_"), self.part(f"adapters/{name}/adapter_")
+            same = own != "" and (part not in system["strengths"] or system["digests"].get(part) == own)
+            must(same and kept.get(part, {"count": 0})["count"] > 0, "system.parts", name)
+        own, tuned = self.part("guard/guard."), self.part("guard/encoder/adapter_")
+        own = hashlib.sha256(written([own, tuned])).hexdigest() if tuned else own
+        must(not system["guard"] or system["digests"].get("guard") == own != "", "system.parts", "guard")
 
     def verdict(self) -> None:
         """The verdict is that of the figures; a gate that did not pass was waived with reason, owner and expiry."""
@@ -581,8 +580,7 @@ class Claims:  # the statements of one run, and whether the bundle is what they 
 
 
 def salted(rows: list[dict[str, Any]]) -> str:  # root over rows with their salts
-    copies = [dict(row) for row in rows]
-    return tree([leaf(bytes.fromhex(row.pop("salt")) + written(row)) for row in copies]).hex()
+    return tree([leaf(bytes.fromhex(r.pop("salt")) + written(r)) for r in map(dict, rows)]).hex()
 
 
 def identity(row: dict[str, Any]) -> tuple[str, str]:  # id and lineage id of a record, made anew
@@ -597,9 +595,10 @@ def identity(row: dict[str, Any]) -> tuple[str, str]:  # id and lineage id of a 
 def read_trust(path: Path) -> list[tuple[str, Key]]:  # lines ROLE KEY, no key in two roles
     rows = [r for r in map(str.split, path.read_text("utf-8").splitlines()) if r and r[0][0] != "#"]
     need(all(len(row) == 2 for row in rows), "a line is not ROLE KEY")
-    found = [(role, Key(key)) for role, key in rows if role != "witness"]
-    keys = {(role, key.raw) for role, key in found}
-    need(found and len({raw for _, raw in keys}) == len(keys), "no key, or one in two roles")
+    keys = [(role, Key(key, 4 if role == "witness" else 1)) for role, key in rows]
+    found = [row for row in keys if row[0] != "witness"]
+    once = len({(role, key.raw) for role, key in found}) == len({key.raw for _, key in found})
+    need(found and once, "no key, or one in two roles")
     return found
 
 
@@ -632,8 +631,8 @@ def check_recalls(claims: Claims, brought: list[Entry], trust: list[tuple[str, K
         good = not more and signer in operators and verifies(operators[signer], signature, entry.signed)
         must(good, "recalls.signer", f"recall {number}")
     rows = [row for name in claims.files if name.startswith("records/") for row in claims.lines(name)]
-    names = {file["sha256"] for file in claims.files.values()}
-    names |= {digest for _, e in claims.own for digest in e.subjects.values()}
+    names = {digest for _, e in claims.own for digest in e.subjects.values()}
+    names |= {f["sha256"] for f in claims.files.values()}
     names |= {n for r in rows for n in (r["id"], r["lineage"]["generator"], *r["lineage"]["parents"])}
     for entry in [*(e for e in log.entries if e.kind == "recall"), *brought]:
         if entry.kind == "recall":
@@ -682,7 +681,7 @@ def main() -> int:  # run the command line
     try:
         found = verify(a.bundle, a.trust, a.known_checkpoint, a.at, a.recalls)
     except (OSError, ValueError) as error:
-        parser.error(f"--trust, --known-checkpoint or --recalls cannot be read: {error}")
+        parser.error(f"what was named cannot be read: {error}")
     for line in [*(f"{place} [{code}]" for code, place in found.failures + found.due), *found.notes]:
         print(ascii(line)[1:-1])
     if found.failures:
@@ -690,8 +689,8 @@ def main() -> int:  # run the command line
         return 1
     signer = "signers as trusted" if a.trust else "self-consistent, signer not authenticated"
     fork = "" if a.known_checkpoint else "; roll back and fork not checked, for want of --known-checkpoint"
-    rest = "figures, documents, witnesses and what model.sig says were not checked"
-    print(f"evidence: {'due' if found.due else 'holds'}; {signer}; {rest}{fork}")
+    rest = f"figures, documents, witnesses and what model.sig says were not checked{fork}"
+    print(f"evidence: {'due' if found.due else 'holds'}; {signer}; {rest}")
     return 3 if found.due or not a.trust else 0
 
 

@@ -14,7 +14,7 @@ import rfc8785
 
 from trimtab.errors import TrimtabError
 from trimtab.governance.commitment import salted_root
-from trimtab.governance.ledger.envelope import TIME, Statement, canonical, strict
+from trimtab.governance.ledger.envelope import Statement, canonical, is_time, strict
 from trimtab.governance.ledger.note import parse_key
 from trimtab.governance.roles import LONGEST
 from trimtab.governance.verify.files import MANIFEST, MODEL_SIGNATURE, Manifest
@@ -289,7 +289,7 @@ class Claims:
                 self.report.notes.append(f"{name}: source and cell of a record are as told, not committed to")
 
     def system(self) -> None:
-        """The system is on the run's model, its adapters are there, and each learned from records that were kept."""
+        """The system is on the run's model, its parts are there, and each adapter learned from records that were kept."""
         must, system = self.report.must, self.told["system.json"]
         same = system["base_digest"] == self.of("run-started")[0][1].body["model"]
         must(same, "system.base", "system.json", "is of another model than the run started with")
@@ -297,15 +297,21 @@ class Claims:
         names = [name.split("/") for name in self.manifest.files]
         adapters = {parts[1] for parts in names if parts[0] == "adapters"}
         for mechanism in sorted(adapters | {f"trimtab_{m}" for m, _ in system["strengths"].items()}):
-            part, own = mechanism.removeprefix("trimtab_"), f"adapters/{mechanism}/adapter_"
-            files = sorted((n, f.sha256) for n, f in self.manifest.files.items() if n.startswith(own))
-            digest = sha256("\n".join(f"{d}  {n.split('/')[-1]}" for n, d in files).encode()).hexdigest()
-            good = bool(files) and (part not in system["strengths"] or system["digests"].get(part) == digest)
+            part, digest = mechanism.removeprefix("trimtab_"), self._part(f"adapters/{mechanism}/adapter_")
+            good = digest != "" and (part not in system["strengths"] or system["digests"].get(part) == digest)
             must(good, "system.parts", mechanism, "is not the adapter that the system has")
             told = kept.get(part, {"count": 0})["count"] > 0
             must(told, "system.parts", mechanism, "learned from records that the screen does not state")
-        there = "guard/guard.json" in self.manifest.files
-        must(there or not system["guard"], "system.parts", "guard", "is not there, and the system has one")
+        digest, tuned = self._part("guard/guard."), self._part("guard/encoder/adapter_")
+        digest = digest_of([digest, tuned]) if tuned else digest
+        good = digest != "" and system["digests"].get("guard") == digest
+        must(good or not system["guard"], "system.parts", "guard", "is not the guard that the system has")
+
+    def _part(self, start: str) -> str:
+        """Return the digest of the files whose names begin so, as `models/cache.py` takes that of a folder; of none, nothing."""
+        files = sorted((n, f.sha256) for n, f in self.manifest.files.items() if n.startswith(start))
+        rows = "\n".join(f"{digest}  {name.split('/')[-1]}" for name, digest in files)
+        return sha256(rows.encode()).hexdigest() if files else ""
 
     def verdict(self) -> None:
         """The verdict is that of the figures and gates; what did not pass was waived."""
@@ -329,9 +335,7 @@ class Claims:
         if not must(gate in waivers, "gate.not-passed", gate, f"{outcome}, and nobody waived it"):
             return
         waiver = waivers[gate]
-        good = bool(
-            waiver["reason"].strip() and waiver["owner"].strip() and TIME.fullmatch(waiver["expires"])
-        )
+        good = bool(waiver["reason"].strip() and waiver["owner"].strip() and is_time(waiver["expires"]))
         must(good, "waiver.empty", gate, "a waiver needs a reason, an owner and an expiry")
         where = "in its policy" if waiver in self.policy_waivers else "at its release"
         why = f"by {waiver['owner']} {where}, until {waiver['expires']}: {waiver['reason']}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from trimtab.governance.ledger.envelope import TIME, Statement
+from trimtab.governance.ledger.envelope import Statement, is_time
 from trimtab.governance.verify.log import CheckedLog
 from trimtab.governance.verify.report import Finding, Report
 
@@ -55,7 +55,7 @@ def _seen(log: CheckedLog, index: int, seen: dict[str, Any], report: Report) -> 
 def _as_asked(index: int, review: Mapping[str, Any], role: Mapping[str, Any], report: Report) -> None:
     """A review holds no longer than its role's days, and answers all that the role is asked."""
     end = datetime.fromisoformat(review["time"]) + timedelta(days=role["days"])
-    good = TIME.fullmatch(review["expires"]) and review["expires"] <= end.strftime("%Y-%m-%dT%H:%M:%SZ")
+    good = is_time(review["expires"]) and review["expires"] <= end.strftime("%Y-%m-%dT%H:%M:%SZ")
     told = f"the review says that it holds until {review['expires']!a:.40}"
     report.must(bool(good), "review.expires", f"entry {index}", told)
     open_ = [q for q in role["questions"] if not str(review["answers"].get(q, "")).strip()]
