@@ -206,8 +206,38 @@ def test_signs_that_counts_contradict_are_refused(tmp_path: Path) -> None:
             read_votes(written(tmp_path / comments[11:17].strip(","), votes=log, comments=comments))
     rows = [{"zid": 1, "tid": 0, "pid": 1, "vote": -1}]
     (tmp_path / "v.json").write_text(json.dumps(rows))
-    with pytest.raises(InputError, match=r"no comments are here to tell.*votes\.sign"):
+    with pytest.raises(InputError, match=r"no counts of comments are here to tell.*votes\.sign"):
         read_votes(tmp_path / "v.json")
+
+
+API = "zid,tid,pid,vote\n1,0,5,-1\n1,2,5,-1\n1,0,7,1\n"
+OWN = "participant,group-id,n-votes,n-agree,n-disagree,0,2\n5,0,2,{},{},{},1\n7,1,1,0,1,-1,\n"
+
+
+def test_signs_are_told_by_the_counts_of_people_where_comments_do_not(tmp_path: Path) -> None:
+    comments = "tid,txt\n0,a\n2,b\n"
+    with pytest.raises(InputError, match="no counts of comments are here"):
+        read_votes(written(tmp_path / "none", votes=API, comments=comments))
+    with pytest.raises(InputError, match=r"other sign than n-agree and n-disagree of .*votes\.sign"):
+        read_votes(written(tmp_path / "turned", votes=API, people=OWN.format(2, 0, 1)))
+    agreed = API.replace("-1", "+").replace(",1\n", ",-1\n").replace("+", "1")
+    votes = read_votes(written(tmp_path / "right", votes=agreed, people=OWN.format(2, 0, -1)))
+    assert cells(votes) == {("5", "0"): 1, ("5", "2"): 1, ("7", "0"): -1}
+    assert votes.given == ("0", "1")  # of the matrix beside a log the groups are read, whatever its cells
+
+
+def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the statement '2' has more than one row.*votes\.twice"):
+        read_votes(written(tmp_path, votes=LOG, comments=COMMENTS + "2,0,0,1,Second\n"))
+    people = "participant,group-id\n5,0\n7,1\n5,1\n"
+    with pytest.raises(InputError, match=r"the participant '5' has more than one row.*votes\.twice"):
+        read_votes(written(tmp_path / "groups", votes=LOG, people=people))
+
+
+def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
+    written(tmp_path, votes=LOG)
+    (tmp_path / "._votes.csv").write_bytes(b"\x00\x05\x16\x07\x81\x8d")  # what a Mac leaves beside its files
+    assert cells(read_votes(tmp_path)) == WANTED
 
 
 def test_columns_that_are_no_statements_are_told_by_the_counts(tmp_path: Path) -> None:

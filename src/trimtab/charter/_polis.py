@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -45,9 +46,11 @@ def is_matrix(table: Table) -> bool:
 
 
 def groups_of(table: Table) -> dict[str, str]:
-    """Return participant → group of a table that names both."""
+    """Return participant → group of a table that names both; raises InputError for a participant of two groups."""
     people, group = (_named(table, names("participants")[c]) for c in ("participant", "group"))
-    return dict(zip(table.ids(people), groups_in(table, group), strict=True))
+    rows = list(zip(table.ids(people), groups_in(table, group), strict=True))
+    once(table, people, [i for i, _ in dict.fromkeys(rows)])
+    return dict(rows)
 
 
 def groups_in(table: Table, column: str) -> list[str]:
@@ -85,12 +88,42 @@ def _named_by_all(table: Table, *columns: str) -> None:
             raise InputError(Problem("votes.nobody", table.place, message, "Fill it, or take the rows out."))
 
 
-def check_sign(table: Table) -> None:
-    """Raise InputError for a log as the API of Polis gives it, with no comments that could tell what its signs mean."""
-    if table.find(["zid"]) and table.find(["tid"]):
-        message = "is a log of Polis's own database, where -1 is agree, and no comments are here to tell"
+def check_sign(log: Table, votes: Votes, people: Table | None) -> None:
+    """Raise InputError for a log whose comments do not tell its signs, and that people's own counts contradict.
+
+    Without these, a log as the API of Polis gives it is refused too: -1 is agree there.
+    """
+    told = _lean_of_people(votes, people) if people else 0.0
+    if told < 0 and people:
+        message = f"the votes have the other sign than n-agree and n-disagree of {people.place}"
+        raise InputError(Problem("votes.sign", log.place, message, "Multiply the votes by -1."))
+    if not told and log.find(["zid"]) and log.find(["tid"]):
+        message = (
+            "is a log of Polis's own database, where -1 is agree, and no counts of comments are here to tell"
+        )
         fix = "Put the comments with their counts beside it; where 1 is agree, take out the column zid."
-        raise InputError(Problem("votes.sign", table.place, message, fix))
+        raise InputError(Problem("votes.sign", log.place, message, fix))
+
+
+def _lean_of_people(votes: Votes, people: Table) -> float:
+    """Return above 0 where people agree in the votes as in the counts of their table, below it where they do not."""
+    agree, disagree = (_claimed(people, name) for name in ("n-agree", "n-disagree"))
+    counts = zip(agree, disagree, strict=True)
+    claimed = {
+        i: a - d
+        for i, (a, d) in zip(
+            people.ids(_named(people, names("participants")["participant"])), counts, strict=True
+        )
+        if min(a, d) >= 0
+    }
+    lean = np.bincount(votes.row, votes.value, minlength=len(votes.participants))
+    return float(sum(n * claimed.get(i, 0) for i, n in zip(votes.participants, lean, strict=True)))
+
+
+def _claimed(table: Table, name: str) -> Ints:
+    """Return a column of counts (N,), -1 where it tells none."""
+    column = table.find([name])
+    return np.array([_count(t) for t in table.texts(column)] if column else [-1] * table.rows)
 
 
 def from_matrix(table: Table) -> Votes:
@@ -114,12 +147,7 @@ def from_matrix(table: Table) -> Votes:
 
 def _as_counted(table: Table, row: Ints, value: Any) -> tuple[str, ...]:
     """Return a note where people have more votes than the matrix counts; raises InputError where its signs are turned."""
-
-    def claimed(name: str) -> Ints:
-        column = table.find([name])
-        return np.array([_count(t) for t in table.texts(column)] if column else [-1] * table.rows)
-
-    agree, disagree, votes = (claimed(n) for n in ("n-agree", "n-disagree", "n-votes"))
+    agree, disagree, votes = (_claimed(table, n) for n in ("n-agree", "n-disagree", "n-votes"))
     known = (agree >= 0) & (disagree >= 0)
     lean = np.bincount(row, value, minlength=table.rows)  # agreed less disagreed
     if (lean * (agree - disagree))[known].sum() < 0:
@@ -133,7 +161,7 @@ def _as_counted(table: Table, row: Ints, value: Any) -> tuple[str, ...]:
 def statements(table: Table) -> dict[str, tuple[Statement, int, int]]:
     """Return by id the statements of a table of comments, and how many agree and disagree there (-1: not told)."""
     known = names("comments")
-    ids = table.ids(_named(table, known["statement"]))
+    ids = table.ids(column := _named(table, known["statement"]))
 
     def cells(name: str, default: str) -> list[str]:
         # The text may be called `comment`, as in tables of groups too, so that it does not tell them apart.
@@ -144,7 +172,9 @@ def statements(table: Table) -> dict[str, tuple[Statement, int, int]]:
     meta = (id_of(m.lower()) in names("words")["meta"] for m in cells("meta", ""))
     texts, agrees, disagrees = cells("text", ""), cells("agrees", "-1"), cells("disagrees", "-1")
     rows = zip(ids, texts, moderated, meta, agrees, disagrees, strict=True)
-    return {i: (Statement(i, t, mod, m), _count(a), _count(d)) for i, t, mod, m, a, d in rows}
+    told = [(Statement(i, t, mod, m), _count(a), _count(d)) for i, t, mod, m, a, d in rows]
+    once(table, column, [s.id for s, *_ in dict.fromkeys(told)], "statement")
+    return {row[0].id: row for row in told}
 
 
 def _moderated(table: Table, statement: str, text: str) -> int:
@@ -175,25 +205,22 @@ def with_statements(votes: Votes, known: dict[str, tuple[Statement, int, int]]) 
     off = sum(s.id in known and known[s.id][1] not in (-1, a) for s, a in zip(told, agreed, strict=True))
     if off:
         notes.append(f"{off} statements have another number of agreements in the comments than in the votes")
-    _not_reversed(told, known, votes)
-    return replace(votes, statements=told, notes=tuple(notes))
-
-
-def _not_reversed(
-    told: tuple[Statement, ...], known: dict[str, tuple[Statement, int, int]], votes: Votes
-) -> None:
-    """Refuse votes whose signs are the other way round than the comments' counts: Polis's API has -1 for agree."""
-    agreed, disagreed = (
-        np.bincount(votes.column[votes.value == v], minlength=len(told)) for v in (AGREE, DISAGREE)
-    )
-    claimed = np.array([known[s.id][1:] if s.id in known else (-1, -1) for s in told])
-    counted = (claimed >= 0).all(axis=1)
-    lean = ((agreed - disagreed) * (claimed[:, 0] - claimed[:, 1]))[counted]
-    if lean.sum() < 0:
+    if lean_of_comments(votes, known) < 0:
         message = "the votes have the other sign than the counts of the comments (-1 for agree)"
         raise InputError(
             Problem("votes.sign", "votes", message, "Multiply the votes by -1, as exports have them.")
         )
+    return replace(votes, statements=told, notes=tuple(notes))
+
+
+def lean_of_comments(votes: Votes, known: dict[str, tuple[Statement, int, int]]) -> float:
+    """Return above 0 where statements are agreed to as the comments count, below 0 the other way round, 0 where none tells.
+
+    Polis's API has -1 for agree.
+    """
+    claimed = np.array([known[s.id][1:] if s.id in known else (-1, -1) for s in votes.statements])
+    lean = np.bincount(votes.column, votes.value, minlength=len(claimed))
+    return float((lean * (claimed[:, 0] - claimed[:, 1]))[(claimed >= 0).all(axis=1)].sum())
 
 
 def _named(table: Table, known: list[str]) -> str:
@@ -325,10 +352,10 @@ def matrix_cells(table: Table, columns: list[str], choice: Any) -> tuple[Ints, I
     return np.concatenate(rows), np.concatenate(cols), np.concatenate(values)
 
 
-def once(table: Table, column: str, ids: list[str]) -> None:
-    if len(set(ids)) < len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
-        message = f"the participant {twice[:40]!a} has more than one row"
+def once(table: Table, column: str, ids: list[str], what: str = "participant") -> None:
+    """Raise InputError for an id that is there twice."""
+    if twice := next((i for i, n in Counter(ids).items() if n > 1), None):
+        message = f"the {what} {twice[:40]!a} has more than one row"
         raise InputError(Problem("votes.twice", f"{table.place}, {column}", message, "Keep one row of each."))
 
 

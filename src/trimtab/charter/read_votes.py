@@ -14,6 +14,7 @@ from trimtab.charter._polis import (
     is_grouped,
     is_matrix,
     kind_of,
+    lean_of_comments,
     statements,
     with_statements,
 )
@@ -33,7 +34,10 @@ def read_votes(path: Path) -> Votes:
         return _votes(path, {kind_of(table): table})
     found: dict[str, Path] = {}
     others: list[Path] = []
-    heads = {file: _headed(file) for file in sorted(filter(is_table, path.iterdir()))}
+    tables = (
+        file for file in path.iterdir() if is_table(file) and not file.name.startswith(".")
+    )  # `._votes.csv` of a Mac
+    heads = {file: _headed(file) for file in sorted(tables)}
     for file, head in heads.items():
         kind = kind_of(head)
         if kind and kind in found:
@@ -62,15 +66,14 @@ def _headed(path: Path) -> Table:
 
 
 def _votes(path: Path, found: dict[str, Table]) -> Votes:
+    comments = statements(found["comments"]) if "comments" in found else {}
     if "votes" in found:
-        if "comments" not in found:
-            check_sign(found["votes"])
         votes = from_log(found["votes"])
-        if "participants" in found:
-            matrix = from_matrix(found["participants"])
-            votes = _with_given(votes, dict(zip(matrix.participants, matrix.given, strict=False)))
-        elif "groups" in found:
-            votes = _with_given(votes, groups_of(found["groups"]))
+        people = found.get("participants", found.get("groups"))
+        if not lean_of_comments(votes, comments):
+            check_sign(found["votes"], votes, people)
+        if people and is_grouped(people):
+            votes = _with_given(votes, groups_of(people))
     elif "participants" in found:
         votes = from_matrix(found["participants"])
     elif "" in found and "comments" not in found:
@@ -80,10 +83,10 @@ def _votes(path: Path, found: dict[str, Table]) -> Votes:
         fix = "Name a file with a vote in each row, or a column for each statement."
         raise InputError(Problem("votes.none", str(path), message, fix))
     if "comments" in found:
-        votes = with_statements(votes, statements(found["comments"]))
+        votes = with_statements(votes, comments)
         votes = replace(votes, notes=(*votes.notes, *found["comments"].notes))
     return votes
 
 
 def _with_given(votes: Votes, group: dict[str, str]) -> Votes:
-    return replace(votes, given=tuple(group.get(p, "") for p in votes.participants) if group else ())
+    return replace(votes, given=tuple(group.get(p, "") for p in votes.participants))
