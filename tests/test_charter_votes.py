@@ -284,6 +284,7 @@ def test_a_matrix_without_counts_is_the_votes_where_there_are_only_comments_besi
         ("voter,Choice 2,Choice 1,3rd choice\nv,b c,a > d,\n", "ranking",
          {("v", "a > d"): -1, ("v", "b c"): -2}),
         ("choice 1,choice 2\n2,1\n", "ranking", {("1", "choice 1"): -2, ("1", "choice 2"): -1}),
+        ("rank 1,rank 2,rank 3\n12.0,7,\n", "ranking", {("1", "12"): -1, ("1", "7"): -2}),
         ("approved\na;b\nb\n", "approval",
          {("1", "a"): 1, ("1", "b"): 1, ("2", "a"): -1, ("2", "b"): 1}),
     ],
@@ -312,6 +313,26 @@ def test_what_a_survey_asks_beside_votes_is_no_statement(tmp_path: Path) -> None
     assert degrees == "degrees are not counted: 'strongly agree' counts as what it is without"
     with pytest.raises(InputError, match=r"'perhaps' is no vote.*votes\.value"):
         read_votes(written(tmp_path, b=text.replace("neither", "perhaps")) / "b.csv")
+
+
+def test_lists_of_statements_say_what_they_leave_out_and_have_groups(tmp_path: Path) -> None:
+    text = "voter,ranking,count\n1,a > b > c,2.0\n,,\n2,c,1\n3,,1\n"
+    ranked = read_votes(written(tmp_path, r=text) / "r.csv")
+    assert ranked.weights.tolist() == [2, 1, 1]
+    assert ranked.notes == (
+        "r.csv: 1 rows are empty, and left out",
+        "1 ballots rank nothing; all statements are tied there",
+        "5 statements without a place on a ballot count as last there",
+    )
+    text = "voter,group,approved\n1,x,a;b\n2,y,\n"
+    approved = read_votes(written(tmp_path, a=text) / "a.csv")
+    assert (approved.given, approved.notes) == (("x", "y"), ())
+
+
+def test_numbers_that_are_places_or_statements_are_noted(tmp_path: Path) -> None:
+    votes = read_votes(written(tmp_path, r="choice 1,choice 2\n2,1\n") / "r.csv")
+    told = "the columns 'choice 1' and so on are read as statements, and their numbers as places"
+    assert votes.notes == (told,)
 
 
 def test_a_scale_is_not_taken_for_a_ranking(tmp_path: Path) -> None:
@@ -365,7 +386,7 @@ def test_ballots_weigh_what_they_stand_for(tmp_path: Path) -> None:
         ("a,b\n1,7\nx,1\n", "votes.value", 1),
         ("ranking\na>a\n", "votes.twice", 1),
         ("ranking\n>\n", "votes.empty", 1),
-        ("count,ranking\n0,a>b\n-1,a>b\n", "votes.count", 2),
+        ("count,ranking\n0,a>b\n-1,a>b\n" + "9" * 400 + ",a>b\n", "votes.count", 3),
         ("comment-id,comment-body\n1,x\n", "votes.none", 1),
         ("participant,n-votes,0\n1,1,1\n1,1,1\n", "votes.twice", 1),
         ("voter,a\n1,1\n1,0\n", "votes.twice", 1),

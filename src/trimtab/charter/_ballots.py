@@ -18,6 +18,8 @@ CHOICE = re.compile(
     r"(?:rank|choice|preference|place)-?(\d+)|(\d+)(?:st|nd|rd|th)(?:-(?:rank|choice|preference|place))?"
 )
 
+DIGITS = 12  # of a number that is read
+
 
 def from_ballots(table: Table) -> Votes:
     """Return the votes of a table of ballots; what its cells hold says of which kind. Raises InputError."""
@@ -27,7 +29,7 @@ def from_ballots(table: Table) -> Votes:
     if column := table.find(known["approved"]):
         return _from_lists(table, [[_parts(t, ";")] for t in table.texts(column)], "approval")
     if choices := _choices(table):
-        rows = zip(*(table.texts(c) for c in choices), strict=True)
+        rows = zip(*(table.ids(c) for c in choices), strict=True)
         return _from_lists(table, [[[t] for t in row if not is_blank(t)] for row in rows], "ranking")
     people, weight, group = (table.find(known[name]) for name in ("participant", "count", "group"))
     columns = by_number(c for c in table.columns if c not in (people, weight, group))
@@ -46,8 +48,9 @@ def from_ballots(table: Table) -> Votes:
         (*table.notes, *notes, *graded(table, columns)),
     )  # fmt: skip
     if kind == "ranking":
+        votes = replace(votes, notes=(*votes.notes, *_either(table)))
         votes = _ranked(votes, table.place)
-        return _filled(votes, _LAST, "statements without a place on a ballot count as last there")
+        return _filled(votes, _LAST, UNPLACED)
     if kind == "approval" and (votes.value == 1).all():
         return _filled(votes, -1, "empty cells count as not approved, since no cell says no")
     return votes
@@ -69,6 +72,14 @@ def _opinion(text: str) -> bool:
         return choice_of(text) is not None
     except ValueError:
         return False
+
+
+def _either(table: Table) -> tuple[str, ...]:
+    """Return a note where columns are named as choices are, and hold numbers that can be places or statements."""
+    if len(found := _choice_columns(table)) < 2:
+        return ()
+    first = found[min(found)][:40]
+    return (f"the columns {first!a} and so on are read as statements, and their numbers as places",)
 
 
 def _ranked(votes: Votes, place: str) -> Votes:
@@ -106,7 +117,7 @@ def _place(text: str, most: int = 10**6 - 1) -> int | None:
     plain = text.removesuffix(".0")
     if is_blank(text):
         return None
-    if plain.isascii() and plain.isdigit() and 0 < int(plain[:9]) <= most:
+    if _whole(plain) and 0 < int(plain) <= most:
         return -int(plain)
     raise ValueError("is no place")
 
@@ -115,8 +126,8 @@ def _weights(table: Table) -> Any:
     column = table.find(names("ballots")["count"])
     if column is None:
         return np.ones(0)
-    texts = table.texts(column)
-    bad = [i for i, t in enumerate(texts) if not (t.isascii() and t.isdigit() and int(t[:12]) > 0)]
+    texts = [t.removesuffix(".0") for t in table.texts(column)]
+    bad = [i for i, t in enumerate(texts) if not (_whole(t) and int(t) > 0)]
     if bad:
         fix = "Write a whole number above 0."
         raise InputError(
@@ -129,14 +140,27 @@ def _weights(table: Table) -> Any:
 
 
 def _choices(table: Table) -> list[str]:
-    """Return the columns of first choice, second choice and so on, in that order, where they name statements; else none."""
-    found = {int(m[1] or m[2]): c for c in table.columns if (m := CHOICE.fullmatch(same(c)))}
-    cells = {v for c in found.values() for v in table.values(c) if not is_blank(v)}
-    numbers = all(v.lstrip("+-").replace(".", "", 1).isdigit() for v in cells)
-    # Statements may be called "choice 1" too, and then the cells are places or votes.
-    if len(found) < 2 or numbers or any(_opinion(v) for v in cells):
+    """Return the columns of first choice, second choice and so on, in that order, where they name statements; else none.
+
+    Numbers name statements where one is above the number of columns: otherwise they can be places.
+    """
+    found = _choice_columns(table)
+    cells = {v.removesuffix(".0") for c in found.values() for v in table.values(c) if not is_blank(v)}
+    if len(found) < 2 or not cells:
         return []
-    return [found[n] for n in sorted(found)]
+    if all(v.lstrip("+-").replace(".", "", 1).isdigit() for v in cells):
+        named = all(map(_whole, cells)) and max(map(int, cells)) > len(found)
+    else:  # statements may be called "choice 1" too, and then the cells are votes
+        named = not any(map(_opinion, cells))
+    return [found[n] for n in sorted(found)] if named else []
+
+
+def _choice_columns(table: Table) -> dict[int, str]:
+    return {int(m[1] or m[2]): c for c in table.columns if (m := CHOICE.fullmatch(same(c)))}
+
+
+def _whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= DIGITS
 
 
 def _from_lists(table: Table, parsed: list[list[list[str]]], kind: Kind) -> Votes:
@@ -157,15 +181,29 @@ def _from_lists(table: Table, parsed: list[list[list[str]]], kind: Kind) -> Vote
         for depth, level in enumerate(levels):
             value[r, [place[i] for i in level]] = 1 if kind == "approval" else -(depth + 1)
     row, column = (a.ravel() for a in np.indices(value.shape))
-    people = table.find(names("ballots")["participant"])
+    people, group = (table.find(names("ballots")[name]) for name in ("participant", "group"))
     voters = table.texts(people) if people else [str(i + 1) for i in range(len(parsed))]
     if people:
         once(table, people, voters)
-    statements = tuple(Statement(i) for i in ids)
-    return Votes(kind, tuple(voters), statements, row, column, value.ravel(), weight=_weights(table))
+    return Votes(
+        kind, tuple(voters), tuple(Statement(i) for i in ids), row, column, value.ravel(),
+        tuple(groups_in(table, group)) if group else (), _weights(table),
+        (*table.notes, *_unlisted(parsed, len(ids), kind)),
+    )  # fmt: skip
+
+
+def _unlisted(parsed: list[list[list[str]]], statements: int, kind: Kind) -> tuple[str, ...]:
+    """Return a note of the ballots that rank nothing, and of the places that rankings leave open."""
+    if kind == "approval":
+        return ()
+    listed = [sum(map(len, levels)) for levels in parsed]
+    empty, blank = listed.count(0), sum(statements - n for n in listed)
+    notes = [f"{empty} ballots rank nothing; all statements are tied there"] if empty else []
+    return (*notes, *([f"{blank} {UNPLACED}"] if blank else []))
 
 
 _LAST = -(10**6)
+UNPLACED = "statements without a place on a ballot count as last there"
 
 
 def _levels(text: str) -> list[list[str]]:
