@@ -80,6 +80,9 @@ def consensus(successes: Floats, seen: Floats, *, seed: int = 0) -> dict[str, Me
 
     `successes` and `seen` have shape (G, S). The spread is the largest share minus the smallest. Values are of the
     posterior means; for the group-aware consensus that is its own posterior mean, as the groups are independent.
+    Where groups think alike, draws of the smallest share lie below what all of them think, and draws of the spread above 0.
+    So the upper limit of the one and the lower limit of the other are those of single groups and of pairs of groups, at a level
+    divided by how many there are (Bonferroni).
     """
     shares = laplace(successes, seen)
     rng = np.random.default_rng(seed)
@@ -89,6 +92,8 @@ def consensus(successes: Floats, seen: Floats, *, seed: int = 0) -> dict[str, Me
         drawn = rng.beta(s + 1, n - s + 1, size=(DRAWS, *s.shape))
         for name, figure in _FIGURES.items():
             limits[name].append(np.quantile(figure(drawn), (0.025, 0.975), axis=0))
+        limits["minimum"][-1][1] = _least_at_most(s, n)
+        limits["spread"][-1][0] = _apart_at_least(shares[:, start : start + BLOCK], drawn)
     found = {}
     for name, figure in _FIGURES.items():
         low, high = np.concatenate(limits[name], axis=1)
@@ -112,6 +117,21 @@ def _geometric(shares: Floats) -> Floats:
 
 def _spread(shares: Floats) -> Floats:
     return np.asarray(shares.max(axis=-2) - shares.min(axis=-2))
+
+
+def _least_at_most(successes: Floats, seen: Floats) -> Floats:
+    """Return the upper limits (S,) of the smallest share: the lowest of the groups' own."""
+    from scipy.stats import beta
+
+    limits = np.asarray(beta.ppf(1 - 0.025 / len(seen), successes + 1, seen - successes + 1))
+    return np.asarray(limits.min(axis=0))
+
+
+def _apart_at_least(shares: Floats, drawn: Floats) -> Floats:
+    """Return the lower limits (S,) of the share of the group of the most minus that of the least, at least 0."""
+    most, least = (at[None, None] for at in (shares.argmax(axis=0), shares.argmin(axis=0)))
+    apart = np.take_along_axis(drawn, most, axis=1) - np.take_along_axis(drawn, least, axis=1)
+    return np.asarray(np.quantile(apart[:, 0], 0.025 / max(1, math.comb(len(shares), 2)), axis=0).clip(0))
 
 
 _FIGURES = {"group_aware": _product, "minimum": _minimum, "geometric_mean": _geometric, "spread": _spread}

@@ -128,8 +128,8 @@ class Tally:
         return Estimate(name, *values, n, n)
 
     def _representative(self) -> dict[str, Any]:
-        if self.counts is None or self.groups is None:
-            return {}
+        if self.counts is None or self.groups is None or len(self.groups.names) < 2:
+            return {}  # one group stands for itself, and there are no others to compare it with
         found = representative(self.counts, self.kept)
         return {
             name: [
@@ -148,7 +148,7 @@ class Tally:
         if self.counts is None or self.groups is None or len(self.groups.names) < 2:
             return []
         spread, shares = self.figures["spread"], laplace(self.counts.agreed, self.counts.seen)
-        order = sorted(self.statements, key=lambda s: -spread.low[s])[:DIVIDES]
+        order = sorted(self.statements, key=lambda s: (-spread.low[s], -spread.value[s]))[:DIVIDES]
         names = self.groups.names
         return [
             {
@@ -164,7 +164,7 @@ class Tally:
         if self.figures and self.counts is not None:
             # What a group never saw comes last, as among the consensus.
             unseen = (self.counts.seen == 0).any(axis=0)
-            value = (self.figures["group_aware"].value - unseen)[self.kept]
+            value = np.round(self.figures["group_aware"].value - unseen, 12)[self.kept]
             found["group-aware"] = np.array([1 + int((value > v).sum()) for v in value])
         return found
 
@@ -200,7 +200,10 @@ def tally(votes: Votes, options: Options = Options()) -> Tally:
     kept = used & (seen >= options.least)
     if not kept.any():
         message = "no statement is left: all are taken out by moderation or have too few votes"
-        raise InputError(Problem("votes.nothing", "votes", message, "Ask for fewer with --least."))
+        fix = (
+            "Ask for fewer with --least." if used.any() else "Leave out --strict, or look at the moderation."
+        )
+        raise InputError(Problem("votes.nothing", "votes", message, fix))
     found, pairs = rankings(votes, kept)
     if votes.kind == "ranking":
         return Tally(votes, kept, None, None, {}, {}, found, winner(pairs), {}, None, None, options.strict)
@@ -226,4 +229,8 @@ def _groups(votes: Votes, used: Flags, options: Options) -> tuple[Groups, Groups
     if given is None:
         fix = "Add participants-votes with group-id, or use --groups own."
         raise ConfigError(Problem("tally.groups", "--groups given", "the votes name no groups", fix))
+    if options.k and options.k != len(given.names):
+        message = f"{options.k} groups are asked for, and the votes name {len(given.names)}"
+        fix = "Leave out --k, or `groups` in the charter's [rule], or use --groups own."
+        raise ConfigError(Problem("tally.groups", "--groups given", message, fix))
     return given, given

@@ -47,6 +47,8 @@ def _groups(groups: dict[str, Any]) -> Iterator[str]:
         return
     sizes = ", ".join(f"{cut(name, 20)} {n:,}" for name, n in groups["sizes"].items())
     line = f"groups: {sizes}; {groups['unplaced']:,} people not placed"
+    if groups["unplaced"]:
+        line += " (they count in approval, Borda, Copeland and Schulze alone)"
     if groups["silhouettes"]:
         line += f"; silhouette {max(groups['silhouettes'].values()):.2f}"
     for key, what in (
@@ -61,26 +63,32 @@ def _groups(groups: dict[str, Any]) -> Iterator[str]:
 
 def _consensus(rows: list[dict[str, Any]], top: int) -> Iterator[str]:
     yield ""
-    yield "consensus across groups: product of the groups' shares of agreement [95 %], smallest share, geometric mean"
+    yield (
+        "consensus across groups: product of the groups' shares of agreement, the smallest (min), their geometric mean, "
+        "each [95 %]; who agreed of those who saw it"
+    )
     yield from (_row(row, "group_aware") for row in rows[:top])
     seen = [r for r in rows if all(g["seen"] for g in r["groups"])]
     against = sorted(seen, key=lambda r: -r["figures"]["group_aware_against"]["value"])
     yield ""
-    yield "consensus against, in the same way"
+    yield "consensus against, in the same way: product of the shares of disagreement [95 %]; who disagreed"
     yield from (_row(row, "group_aware_against") for row in against[: max(1, top // 2)])
 
 
 def _row(row: dict[str, Any], figure: str) -> str:
-    f, other = row["figures"][figure], row["figures"]
+    figures = row["figures"]
     key = "agreed" if figure == "group_aware" else "disagreed"
     groups = " ".join(f"{cut(g['group'], 8)} {g[key]}/{g['seen']}" for g in row["groups"])
     more = (
-        f"  min {other['minimum']['value']:.2f}  mean {other['geometric_mean']['value']:.2f}"
+        f"  min {_span(figures['minimum'])}  mean {_span(figures['geometric_mean'])}"
         if key == "agreed"
         else ""
     )
-    span = f"{f['value']:.2f} [{f['low']:.2f}, {f['high']:.2f}]"
-    return f"  {span}{more}  seen by {100 * row['coverage']:.0f} %  {groups}  {named(row['id'], {row['id']: row['text']}, 70)}"
+    return f"  {_span(figures[figure])}{more}  seen by {100 * row['coverage']:.0f} %  {groups}  {named(row['id'], {row['id']: row['text']}, 70)}"
+
+
+def _span(figure: dict[str, Any]) -> str:
+    return f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]"
 
 
 def _representative(found: dict[str, Any], texts: dict[str, str]) -> Iterator[str]:
@@ -101,9 +109,8 @@ def _divides(rows: list[dict[str, Any]], texts: dict[str, str]) -> Iterator[str]
         yield ""
         yield "divides: largest minus smallest share of agreement [95 %]"
     for row in rows:
-        s = row["spread"]
         yield (
-            f"  {s['value']:.2f} [{s['low']:.2f}, {s['high']:.2f}]  {cut(row['most'], 8)} most, "
+            f"  {_span(row['spread'])}  {cut(row['most'], 8)} most, "
             f"{cut(row['least'], 8)} least  {named(row['statement'], texts)}"
         )
 
