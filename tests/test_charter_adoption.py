@@ -86,6 +86,36 @@ def test_the_worst_of_several_statements_decides(counted: Tally) -> None:
     assert found.adoption.statement == "0"
 
 
+def test_what_is_rejected_is_shown_and_not_what_nobody_saw() -> None:
+    half = np.where(np.arange(40) % 2, 1, -1)[:, None]
+    votes = matrix(np.concatenate([camps(30, 10), half, np.ones((40, 1), int)], axis=1))
+    split, last = len(votes.statements) - 2, len(votes.statements) - 1
+    seen = votes.column != last
+    unseen = replace(
+        votes, row=votes.row[seen], column=votes.column[seen], value=votes.value[seen],
+        given=("a",) * 30 + ("b",) * 10,
+    )  # fmt: skip
+    counted = tally(unseen, Options("given", least=0))
+    low = counted.figures["minimum"].low
+    assert low[last] < low[split]
+    rule = RULE.model_copy(update={"least": 0.85})
+    named = principle("p", str(split), str(last))
+    found = adopt(charter(named, rule=rule), counted, "d").charter.principle[0]
+    assert found.adoption is not None
+    assert (found.status, found.adoption.statement) == ("rejected", str(split))
+
+
+def test_what_people_retired_stays_retired(counted: Tally) -> None:
+    retired = principle("all", "2").model_copy(update={"status": "retired"})
+    assert adopt(charter(retired, principle("camp", "0")), counted, "d").charter.principle[0] == retired
+
+
+def test_rankings_adopt_nothing(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("ranking\na > b\nb > a\n")
+    with pytest.raises(InputError, match=r"rankings do not say.*adopt\.rankings"):
+        adopt(charter(principle("p", "a")), tally(read_votes(tmp_path / "r.csv")), "d")
+
+
 def test_dissent_is_kept_with_the_reasons_that_people_wrote(counted: Tally) -> None:
     once = adopt(charter(principle("camp", "0")), counted, "d").charter
     dissent = once.principle[0].dissent

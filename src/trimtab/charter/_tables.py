@@ -166,9 +166,11 @@ def _read_csv(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     broken: list[Problem] = []
 
     def skip(row: Any) -> str:
-        where = f"{path}, line {row.number}" if row.number else str(path)
-        message = f"has {row.actual_columns} cells, not {row.expected_columns}"
-        broken.append(Problem("votes.cells", where, message, "Repair the line."))
+        # Arrow reads in threads and does not know which line it is.
+        message = (
+            f"a row has {row.actual_columns} cells, not {row.expected_columns}: {row.text.strip()[:60]!a}"
+        )
+        broken.append(Problem("votes.cells", str(path), message, "Repair the line."))
         return "skip"
 
     try:

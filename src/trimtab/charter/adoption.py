@@ -26,16 +26,22 @@ class Adopted:
 
 
 def adopt(charter: Charter, counted: Tally, votes: str) -> Adopted:
-    """Return the charter with status, adoption and dissent of every principle that was voted on.
+    """Return the charter with status, adoption and dissent of every principle that was voted on; retired ones stay as they are.
 
-    `votes` is the digest of what was counted. Raises ConfigError where the charter has no rule, where no principle
+    `votes` is the digest of what was counted. Raises InputError for rankings, and ConfigError where the charter has no rule, where no principle
     names a statement, and for every named statement that was not counted.
     """
+    if counted.groups is None:
+        message = "rankings do not say what is agreed to, so the rule cannot be applied"
+        raise InputError(Problem("adopt.rankings", "votes", message, "Adopt by approvals or opinions."))
     rule, rows = charter.rule, {row["id"]: row for row in counted.to_json()["consensus"]}
     problems = _problems(charter, rows)
     if problems or rule is None:
         raise ConfigError(problems)
-    principles = tuple(_decide(p, rule, rows, votes) if p.voted_on else p for p in charter.principle)
+    principles = tuple(
+        _decide(p, rule, rows, votes) if p.voted_on and p.status != "retired" else p
+        for p in charter.principle
+    )
     claimed = {s for p in principles for s in p.voted_on or ()}
     unclaimed = tuple(i for i, row in rows.items() if i not in claimed and _outcome(rule, row) == "adopted")
     return Adopted(charter.model_copy(update={"principle": principles}), unclaimed)
@@ -58,11 +64,15 @@ def _problems(charter: Charter, rows: Rows) -> list[Problem]:
 
 
 def _decide(principle: Principle, rule: Rule, rows: Rows, votes: str) -> Principle:
-    """Return a principle with what the rule came to; of several statements the one that fares worst decides."""
+    """Return a principle with what the rule came to; of several statements the one that fares worst decides.
+
+    That is the one of the lowest limit among those with the worst outcome: what nobody saw has a lower one than what is rejected.
+    """
     named = [rows[s] for s in principle.voted_on or ()]
     outcomes = [_outcome(rule, row) for row in named]
     status = next(o for o in ("rejected", "open", "adopted") if o in outcomes)
-    worst = min(named, key=lambda row: float(row["figures"][rule.figure]["low"]))
+    decisive = [row for row, o in zip(named, outcomes, strict=True) if o == status]
+    worst = min(decisive, key=lambda row: float(row["figures"][rule.figure]["low"]))
     figure = worst["figures"][rule.figure]
     adoption = Adoption(
         votes=votes, rule=rule, statement=worst["id"], value=_rounded(figure["value"]),
