@@ -388,6 +388,7 @@ def test_ballots_weigh_what_they_stand_for(tmp_path: Path) -> None:
         ("ranking\n>\n", "votes.empty", 1),
         ("count,ranking\n0,a>b\n-1,a>b\n" + "9" * 400 + ",a>b\n", "votes.count", 3),
         ("comment-id,comment-body\n1,x\n", "votes.none", 1),
+        ("who,statement,vote\nann,open,agree\nbob,open,disagree\n", "votes.columns", 1),
         ("participant,n-votes,0\n1,1,1\n1,1,1\n", "votes.twice", 1),
         ("voter,a\n1,1\n1,0\n", "votes.twice", 1),
         ("a,b\nmaybe,perhaps\n", "votes.columns", 1),

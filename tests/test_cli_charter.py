@@ -45,6 +45,7 @@ def test_a_tally_for_programs(command: Command, tmp_path: Path) -> None:
     assert code == 0, err
     events = [json.loads(line) for line in out.splitlines()]
     kinds = [e["event"] for e in events]
+    assert events[0]["left_out_because"] == {"moderation": ["3"]}
     assert kinds.count("statement") == 4
     assert {"tally", "groups", "representative", "divides", "ranking", "accord"} <= set(kinds)
     best = next(e for e in events if e["event"] == "statement")

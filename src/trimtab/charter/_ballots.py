@@ -24,6 +24,11 @@ DIGITS = 12  # of a number that is read
 def from_ballots(table: Table) -> Votes:
     """Return the votes of a table of ballots; what its cells hold says of which kind. Raises InputError."""
     known = names("ballots")
+    if (statement := table.find(names("votes")["statement"])) and table.find(["vote"]):
+        message = (
+            f"has a column vote and a column {statement[:40]!a}, and none that says whose votes they are"
+        )
+        raise InputError(Problem("votes.columns", table.place, message, "Name that column voter-id."))
     if column := table.find(known["ranking"]):
         return _from_lists(table, [_levels(t) for t in table.texts(column)], "ranking")
     if column := table.find(known["approved"]):

@@ -60,7 +60,8 @@ def _events(found: dict[str, Any]) -> None:
     """Print a tally as JSON lines: its head, then each statement, finding and ranking."""
     from trimtab.cli.output import event
 
-    event("tally", **{k: v for k, v in found.items() if not isinstance(v, list | dict)}, notes=found["notes"])
+    head = {k: v for k, v in found.items() if not isinstance(v, list | dict)}
+    event("tally", **head, left_out_because=found["left_out_because"], notes=found["notes"])
     event("groups", **found["groups"])
     for row in found["consensus"]:
         event("statement", **row)

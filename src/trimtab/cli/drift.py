@@ -144,10 +144,12 @@ def _tell(summary: dict[str, Any], page: Path) -> None:
             against = "the charter" if row["name"] == "stance_from_charter" else "generation 0"
             tell(f"stance: {row['arm']:13} {level(row)} {interval(row)} from {against}")
     rate = summary["watch"]["false_alarm_rate"]
-    tell(f"\nalarms, at most {100 * rate:g} % false for each monitor of a whole run")
+    tell(
+        f"\nalarms, at most {100 * rate:g} % false for each monitor of an arm over a whole run; evidence at the end"
+    )
     for arm, monitors in summary["alarms"].items():
         told = ", ".join(
-            f"{m} {'generation ' + str(a['first']) if a['first'] else 'none'} ({a['evidence'][-1]:.3g})"
+            f"{m} {'generation ' + str(a['first']) if a['first'] else 'none'} ({a['evidence'][-1]:.3g} of {a['threshold']:g})"
             for m, a in monitors.items()
         )
         tell(f"  {arm:13} {told}")
