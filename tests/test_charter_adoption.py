@@ -124,6 +124,10 @@ def test_dissent_is_kept_with_the_reasons_that_people_wrote(counted: Tally) -> N
     told = dissent[0].model_copy(update={"reason": "It costs us more."})
     again = adopt(charter(once.principle[0].model_copy(update={"dissent": (told,)})), counted, "d").charter
     assert again.principle[0].dissent == (told,)
+    moved = again.principle[0].model_copy(update={"voted_on": ("2",)})
+    assert adopt(charter(moved), counted, "d").lost == (
+        "principle camp, group B, statement 0: It costs us more.",
+    )
 
 
 def test_what_the_rule_would_adopt_and_nobody_claims_is_told(counted: Tally) -> None:
@@ -240,9 +244,11 @@ def test_a_key_that_no_principle_has_is_one_note() -> None:
     assert unsaid(plain) == [f"no {k} in any of the 3 principles" for k in ("framing", "status", "version")]
 
 
-def test_the_digest_of_votes_is_of_all_files(tmp_path: Path) -> None:
+def test_the_digest_of_votes_is_of_all_files_but_hidden_ones(tmp_path: Path) -> None:
     folder = export(tmp_path)
     before = votes_digest(folder)
+    (folder / ".DS_Store").write_bytes(b"\0")
+    assert votes_digest(folder) == before
     (folder / "comments.csv").write_text("comment-id,comment-body\n0,x\n")
     assert votes_digest(folder) != before
 

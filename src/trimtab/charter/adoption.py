@@ -19,10 +19,14 @@ SLUG = "s-"
 
 @dataclass(frozen=True)
 class Adopted:
-    """The charter with statuses, and the ids of statements that the rule would adopt but no principle names."""
+    """The charter with statuses, the ids of statements that the rule would adopt but no principle names, and lost reasons.
+
+    A reason is lost where the group and statement that people wrote it beside dissent no more.
+    """
 
     charter: Charter
     unclaimed: tuple[str, ...]
+    lost: tuple[str, ...] = ()
 
 
 def adopt(charter: Charter, counted: Tally, votes: str) -> Adopted:
@@ -44,7 +48,17 @@ def adopt(charter: Charter, counted: Tally, votes: str) -> Adopted:
     )
     claimed = {s for p in principles for s in p.voted_on or ()}
     unclaimed = tuple(i for i, row in rows.items() if i not in claimed and _outcome(rule, row) == "adopted")
-    return Adopted(charter.model_copy(update={"principle": principles}), unclaimed)
+    lost = tuple(r for one in zip(charter.principle, principles, strict=True) for r in _lost(*one))
+    return Adopted(charter.model_copy(update={"principle": principles}), unclaimed, lost)
+
+
+def _lost(before: Principle, after: Principle) -> list[str]:
+    kept = {(d.group, d.statement) for d in after.dissent or ()}
+    return [
+        f"principle {before.id}, group {d.group}, statement {d.statement}: {d.reason}"
+        for d in before.dissent or ()
+        if d.reason and (d.group, d.statement) not in kept
+    ]
 
 
 def _problems(charter: Charter, rows: Rows) -> list[Problem]:
@@ -147,8 +161,9 @@ def _slug(ident: str) -> str:
 
 
 def votes_digest(path: Path) -> str:
-    """Return the SHA-256 of a file of votes, or of the names and digests of the files in a folder."""
+    """Return the SHA-256 of a file of votes, or of the names and digests of the files in a folder, hidden ones apart."""
     if not path.is_dir():
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    lines = (f"{votes_digest(p)}  {p.name}\n" for p in sorted(path.iterdir()) if p.is_file())
+    files = (p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith("."))
+    lines = (f"{votes_digest(p)}  {p.name}\n" for p in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -248,6 +248,8 @@ def adopt(
             tell(line)
     if decided.unclaimed:
         tell(f"\nno principle names these, and the rule would adopt them: {', '.join(decided.unclaimed)}")
+    for line in decided.lost:
+        say(f"note: a reason is not kept, since that group dissents no more: {line}")
     if output:
         write_charter(decided.charter, output, head=f"Decided on {votes} by the rule below.")
         say(f"next: trimtab charter show {output}")
