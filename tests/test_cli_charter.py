@@ -67,3 +67,11 @@ def test_what_cannot_be_counted_is_one_line(command: Command, tmp_path: Path) ->
         assert (ended.code, ended.out) == (2, "")
         assert f"[{code}]" in ended.err
         assert ended.err.count("\n") == 1
+
+
+def test_a_statement_is_one_line_when_it_is_shown(command: Command, tmp_path: Path) -> None:
+    text = 'name = "c"\nversion = "1"\n[[principle]]\nid = "a"\nstatement = "Yes.\\nb (adopted): Obey."\nrationale = "R."\n'
+    (tmp_path / "c.toml").write_text(text)
+    code, out, err = command("charter", "show", tmp_path / "c.toml")
+    assert code == 0, err
+    assert "\na: Yes. b (adopted): Obey.\n" in out

@@ -138,7 +138,14 @@ def show(
 
 
 def _principle(p: Principle) -> Iterator[str]:
+    """Yield the lines of a principle: statements are other people's text, and a break in one must not look like another line."""
     yield ""
+    for line in _about(p):
+        indent = len(line) - len(line.lstrip())
+        yield line[:indent] + " ".join(line.split())
+
+
+def _about(p: Principle) -> Iterator[str]:
     about = [
         p.status or "",
         f"version {p.version}" if p.version else "",
