@@ -12,7 +12,9 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,20 @@ def load_daft() -> Any:
     import daft
 
     return daft
+
+
+def load_tables() -> Any:
+    """Import Daft for a table of this process: its runner is set, for to find out which it is Daft would import Ray."""
+    daft = load_daft()
+    if not spreads():
+        _run_natively(daft)
+    return daft
+
+
+@lru_cache(maxsize=1)
+def _run_natively(daft: Any) -> None:
+    with suppress(daft.exceptions.DaftCoreException):  # whoever uses this as a library has set one
+        daft.set_runner_native()
 
 
 def literal(path: Path) -> str:
@@ -106,7 +122,7 @@ def frame(rows: Sequence[Row]) -> daft.DataFrame:
             problems.append(Problem("engine.mixed-types", f"column {name!a}", ascii(str(error)), fix))
     if problems:
         raise InputError(problems)
-    return load_daft().from_arrow(pa.table(columns))
+    return load_tables().from_arrow(pa.table(columns))
 
 
 def map_batches(

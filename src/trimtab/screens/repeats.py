@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.engine import literal, load_daft
+from trimtab.engine import literal, load_tables
 from trimtab.screens.batch import folded, plain_words, signs
 from trimtab.screens.duplicates import (
     BANDS,
@@ -83,7 +83,7 @@ def find_repeats(parts: Sequence[Path], *, near: bool) -> Repeats:
     """
     import numpy as np
 
-    table = load_daft().read_parquet([literal(path) for path in parts])
+    table = load_tables().read_parquet([literal(path) for path in parts])
     # The words of a row are cheap to have; its signs are only asked of those that have the same words.
     signed = _Signed(parts, np.sort(groups(table, "key")[0]))
     exact = exact_repeats(signed.rows, signed.texts)

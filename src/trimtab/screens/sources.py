@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
-from trimtab.engine import load_daft, spread_out
+from trimtab.engine import load_daft, load_tables, spread_out
 from trimtab.errors import InputError, Problem, TrimtabError
 from trimtab.records._rows import os_error, unusable
 from trimtab.records._text import MAX_LINE, _json_line, _lines, _too_long
@@ -150,7 +150,7 @@ def called(names: Mapping[str, str]) -> Iterator[None]:
 
 
 def _remote_files(data: str) -> Listing:
-    daft = load_daft()
+    daft = load_tables()
     with _far_away(data):
         try:
             found = sorted(daft.from_glob_path(data).to_pydict()["path"])
