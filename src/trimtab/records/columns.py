@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from trimtab.records.record import Lineage, Message, Record
+from trimtab.records.record import Lineage, Message, Record, all_ids
 from trimtab.records.write import record_schema
 
 
@@ -14,7 +14,7 @@ def record_table(records: Sequence[Record]) -> Any:
     import pyarrow as pa
 
     schema = record_schema()
-    ids = [record.ids() for record in records]
+    ids = all_ids(records)
     columns = {"id": [one for one, _ in ids], "lineage_id": [other for _, other in ids]}
     for name in ("kind", "text_a", "text_b", "mechanism", "cell", "source"):
         columns[name] = [getattr(record, name) for record in records]

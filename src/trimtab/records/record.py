@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring as _quoted
 from typing import Annotated, Any, Literal, TypeVar
@@ -143,8 +144,7 @@ class Record(_Frozen):
 
     def ids(self) -> tuple[str, str]:
         """Return `id` and `lineage_id`."""
-        identity = self.id
-        return identity, sha256(f'{{"id":"{identity}","lineage":{_without_time(self.lineage)}}}'.encode())
+        return _both_ids(self, _without_time(self.lineage))
 
     def row(self) -> dict[str, Any]:
         """Return the record as one JSON row, ids first."""
@@ -162,17 +162,32 @@ def _without_time(lineage: Lineage) -> str:
     return _canonical(lineage.model_dump(mode="json", exclude={"time"}))
 
 
+def all_ids(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Return `ids()` of each record; a lineage that many share is looked at once."""
+    distinct = {id(record.lineage): record.lineage for record in records}
+    lineages = {key: _without_time(lineage) for key, lineage in distinct.items()}
+    return [_both_ids(record, lineages[id(record.lineage)]) for record in records]
+
+
+def _both_ids(record: Record, lineage: str) -> tuple[str, str]:
+    identity = record.id
+    return identity, sha256(f'{{"id":"{identity}","lineage":{lineage}}}'.encode())
+
+
 def _plain(value: str | tuple[Message, ...] | None) -> Any:
     if value is None or isinstance(value, str):
         return value
     return [{"role": m.role, "content": m.content} for m in value]
 
 
+_quoted_role = lru_cache(maxsize=64)(_quoted)
+
+
 def _json_of(value: str | tuple[Message, ...]) -> str:
     """Return a text, or turns, as canonical JSON; here, and not in general, Python's quoting is RFC 8785's."""
     if isinstance(value, str):
         return _quoted(value)
-    turns = [f'{{"content":{_quoted(m.content)},"role":{_quoted(m.role)}}}' for m in value]
+    turns = [f'{{"content":{_quoted(m.content)},"role":{_quoted_role(m.role)}}}' for m in value]
     return f"[{','.join(turns)}]"
 
 

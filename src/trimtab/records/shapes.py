@@ -72,7 +72,7 @@ def parse_flawless(text: str) -> Any:
 
     A lone surrogate can only come from an escape: a text with one that could be is left to the slow way.
     """
-    if _SURROGATE.search(text):
+    if "\\u" in text and _SURROGATE.search(text):
         return None
     try:
         value, end = _FLAWLESS.raw_decode(text)
