@@ -25,6 +25,9 @@ _LETTERS = bytes(ord(chr(i).lower()) if chr(i).isalnum() else 32 for i in range(
 # What is no letter outside of Latin-1 and stands in most texts that are not in it; the apostrophe is left out as in "don't".
 _USUAL_SIGNS = {**dict.fromkeys("\u2013\u2014\u2018\u201c\u201d\u2022\u2026\u20ac", " "), "\u2019": ""}
 
+# Kinds with two replies; all others have one.
+OF_TWO = ("preference", "pair")
+
 
 class Batch:
     """Records with the columns that checks read; each column is made once, when it is first asked for."""
@@ -34,6 +37,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    @cached_property
+    def kinds(self) -> list[str]:
+        """The kind of each record."""
+        return [record.kind for record in self.records]
 
     @cached_property
     def parts(self) -> list[tuple[str, ...]]:
@@ -52,12 +60,15 @@ class Batch:
 
     def prompt(self, row: int) -> str:
         """What one record asks, where few are looked at."""
-        return "\n".join(self.parts[row][: -_replies(self.records[row])])
+        return "\n".join(self.parts[row][: -2 if self.records[row].kind in OF_TWO else -1])
 
     @cached_property
     def replies(self) -> list[str]:
         """What each record answers: the last turn, both replies of a preference, both texts of a pair."""
-        return ["\n".join(parts[-_replies(r) :]) for r, parts in zip(self.records, self.parts, strict=True)]
+        return [
+            "\n".join(parts[-2:]) if kind in OF_TWO else parts[-1]
+            for kind, parts in zip(self.kinds, self.parts, strict=True)
+        ]
 
     @cached_property
     def column(self) -> Any:
@@ -99,10 +110,6 @@ def texts_of(record: Record) -> tuple[str, ...]:
 
 def _contents(messages: Iterable[Message]) -> list[str]:
     return [m.content for m in messages]
-
-
-def _replies(record: Record) -> int:
-    return 2 if record.kind in ("preference", "pair") else 1
 
 
 def arrow(texts: Sequence[str]) -> Any:
@@ -172,6 +179,8 @@ def matching_each(column: Any, patterns: Mapping[str, str], guard: str = "") -> 
     `guard` matches wherever one of them does, and faster than all of them side by side.
     """
     some = _found(column, guard or "|".join(f"(?:{pattern})" for pattern in patterns.values()))
+    if not len(some):
+        return {name: [] for name in patterns}
     few = column.take(some)
     return {name: some[_found(few, pattern)].tolist() for name, pattern in patterns.items()}
 

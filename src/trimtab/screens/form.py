@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import dropwhile, pairwise
 
 from trimtab.records.record import Message, Record
-from trimtab.screens.batch import Batch, any_of, arrow, matching, matching_each
+from trimtab.screens.batch import OF_TWO, Batch, any_of, arrow, matching, matching_each
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.screen import Hits, RowScreen
 
@@ -22,7 +22,8 @@ _CODE_LINE = re.compile(
 )
 _OPEN = (",", "\u2013", "\u2014")
 _LEAST_WORDS = 15
-_OF_TWO = ("preference", "pair")
+# What nearly all replies end in: no word, and nothing of _OPEN.
+_CLOSED = frozenset(".!?:;)]}>\"'`*|")
 # Whose turn may follow whose: tools, one or several, answer what the assistant called, and it goes on from there.
 _NEXT = {"": ("user",), "user": ("assistant",), "assistant": ("user", "tool"), "tool": ("tool", "assistant")}
 
@@ -62,18 +63,22 @@ class Form(RowScreen):
                 {*self._placeholders(batch, anywhere["placeholder"]), *in_replies["no_reply"]}
             ),
             "form.same": [
-                i for i, r in enumerate(batch.records) if r.kind in _OF_TWO and is_same(r, batch.parts[i])
+                i
+                for i, k in enumerate(batch.kinds)
+                if k in OF_TWO and is_same(batch.records[i], batch.parts[i])
             ],
             "form.roles": [i for i, r in enumerate(batch.records) if not in_order(r)],
             "form.long": self._too_long(batch),
-            "form.truncated": [i for i, reply in enumerate(batch.replies) if self._cut_off(reply)],
+            "form.truncated": [
+                i for i, r in enumerate(batch.replies) if r[-1:] not in _CLOSED and self._cut_off(r)
+            ],
             "form.template": sorted({*anywhere["template"], *slots, *in_replies["runaway"]}),
             "form.boilerplate": in_replies["boilerplate"],
         }
 
     def applies(self, batch: Batch) -> dict[str, int]:
         """Only preferences and pairs have two texts that could be the same."""
-        two = sum(r.kind in _OF_TWO for r in batch.records)
+        two = sum(map(batch.kinds.count, OF_TWO))
         return {**super().applies(batch), "form.same": two}
 
     def _too_long(self, batch: Batch) -> list[int]:
@@ -105,7 +110,7 @@ class Form(RowScreen):
 
 def is_empty(parts: Sequence[str]) -> bool:
     """Whether any text of a row has nothing but white space."""
-    return not all(map(str.strip, parts))
+    return "" in parts or any(map(str.isspace, parts))
 
 
 def is_long(parts: Sequence[str], longest: int) -> bool:
@@ -115,7 +120,7 @@ def is_long(parts: Sequence[str], longest: int) -> bool:
 
 def is_same(record: Record, parts: Sequence[str]) -> bool:
     """Whether chosen and rejected, or both texts of a pair, are the same but for spacing."""
-    return record.kind in _OF_TWO and parts[-1].split() == parts[-2].split()
+    return record.kind in OF_TWO and parts[-1].split() == parts[-2].split()
 
 
 def in_order(record: Record) -> bool:
