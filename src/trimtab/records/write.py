@@ -62,12 +62,14 @@ def write_bytes(path: Path, data: bytes, *, private: bool = False) -> str:
     return _atomic(path, lambda file: _fill_bytes(file, data, private))
 
 
-def write_parquet(path: Path, table: Any) -> str:
+def write_parquet(path: Path, table: Any, *, compression: str = "zstd") -> str:
     """Write an Arrow table as Parquet, atomically; returns the SHA-256. Raises InputError when the disk refuses."""
     import pyarrow.parquet as pq
 
     # Texts and hashes hardly repeat: a dictionary of them takes time and room.
-    return _atomic(path, lambda file: pq.write_table(table, file, compression="zstd", use_dictionary=False))
+    return _atomic(
+        path, lambda file: pq.write_table(table, file, compression=compression, use_dictionary=False)
+    )
 
 
 def write_tables(path: Path, schema: Any, tables: Iterable[Any]) -> str:
