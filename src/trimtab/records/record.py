@@ -204,16 +204,17 @@ def checked_record(kind: Kind, **content: str | tuple[Message, ...]) -> Record:
 def _unvalidated(model: type[_M], values: dict[str, Any], given: set[str]) -> _M:
     # What model_construct does, without its search for defaults and aliases, which takes longer than to validate.
     made = model.__new__(model)
-    object.__setattr__(made, "__dict__", values)
+    _set_values(made, values)
     _set_given(made, given)
     _set_extra(made, None)
     _set_private(made, None)
     return made
 
 
-# What sets these three of a model, which is faster than to look for it by name each time.
-_set_given, _set_extra, _set_private = (
-    vars(BaseModel)[f"__pydantic_{name}__"].__set__ for name in ("fields_set", "extra", "private")
+# What sets these four of a model, which is faster than to look for it by name each time.
+_set_values, _set_given, _set_extra, _set_private = (
+    vars(BaseModel)[f"__{name}__"].__set__
+    for name in ("dict", "pydantic_fields_set", "pydantic_extra", "pydantic_private")
 )
 # Shared, since nothing changes the set of a frozen model: a copy has one of its own.
 _GIVEN = {"message": {"role", "content"}, **{kind: {"kind", *fields} for kind, fields in CONTENT.items()}}
