@@ -16,7 +16,7 @@ _INVISIBLE = (
 )
 _ANY = f"[{_CONTROLS}{_INVISIBLE}]"
 _PYTHON_ANY = re.compile(re.sub(r"\\x\{(\w+)\}", lambda code: chr(int(code[1], 16)), _ANY))
-_UNSEEN_ASCII = [_PYTHON_ANY.match(chr(i)) is not None for i in range(128)] + [False] * 128
+_SEEN_BYTES = bytes(i for i in range(256) if i > 127 or not _PYTHON_ANY.match(chr(i)))
 _MIXED = r"\p{Latin}[\p{Cyrillic}\p{Greek}]|[\p{Cyrillic}\p{Greek}]\p{Latin}"
 _WORD = re.compile(r"[^\W\d_]{3,}")
 # What each invisible character may be there for: what it stands in or beside.
@@ -61,9 +61,7 @@ class Hidden(RowScreen):
 
 def _has_controls(column: Any) -> bool:
     """Whether any text has one of the invisible characters that are in ASCII."""
-    import numpy as np
-
-    return bool(np.array(_UNSEEN_ASCII)[np.frombuffer(column.buffers()[2] or b"", np.uint8)].any())
+    return bool(bytes(column.buffers()[2] or b"").translate(None, _SEEN_BYTES))
 
 
 def invisible(text: str) -> list[str]:
