@@ -439,7 +439,12 @@ def test_words_of_ascii_and_of_other_text_are_the_same_words() -> None:
         "ab c",
     ]
     latin = [*map(chr, range(256)), *"\u2013\u2014\u2018\u2019\u201c\u201d\u2022\u2026\u20ac"]
-    texts = ["".join(latin), "x'y''z 1_2", *(f"A{char}B' {char}, {char}{char}s" for char in latin)]
+    texts = [
+        "".join(latin),
+        "x'y''z 1_2",
+        *(f"{' ' * n}a{'. ' * n}b{'-' * n}c{' ' * n}" for n in range(9)),
+        *(f"A{char}B' {char}, {char}{char}s" for char in latin),
+    ]
     # One letter of another script, and a text is read by a regular expression.
     assert plain_words(texts) == [
         plain_words([f"{text} \u0436"])[0].removesuffix(" \u0436") for text in texts
