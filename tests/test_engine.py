@@ -133,6 +133,12 @@ def test_columns_of_mixed_types_are_all_named() -> None:
     assert engine.frame([{"a": 1}, {"b": "x"}]).to_pydict() == {"a": [1, None], "b": [None, "x"]}
 
 
+def test_a_table_of_this_machine_needs_no_ray() -> None:
+    code = "import sys; from trimtab.engine import frame; frame([{'a': 1}]).count_rows(); print('ray' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("spec", ["", "spark", "Ray", "ray://", "ray://host", "ray://host:port", "ray:8"])
 def test_an_unknown_engine_is_refused(spec: str) -> None:
     with pytest.raises(ConfigError, match=r"engine\.unknown"):
