@@ -11,7 +11,7 @@ run: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
-# Hours: every bit of a bundle flipped, 10,000 ledgers read by both implementations, 8 processes appending 500 times,
+# An hour: every bit of a bundle flipped, 10,000 ledgers read by both implementations, 8 processes appending 500 times,
 # long fuzzing.
 verify-all: $(STAMP)
 	TRIMTAB_VERIFY_ALL=1 TRIMTAB_FUZZ=20000 $(BIN)/python -m pytest tests/test_verify.py tests/test_ledger_log.py tests/test_ledger_tree.py
