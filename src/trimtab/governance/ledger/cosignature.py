@@ -24,7 +24,7 @@ class Witness:
     @property
     def hash(self) -> bytes:
         """Four bytes by which notes name the key."""
-        return bytes.fromhex(key_hash(self.name, KIND + self.raw))
+        return key_hash(self.name, KIND + self.raw)
 
     def __str__(self) -> str:
         return f"{self.name}+{self.hash.hex()}+{encode64(KIND + self.raw)}"

@@ -62,7 +62,7 @@ class PublicKey:
     @property
     def hash(self) -> bytes:
         """Four bytes by which notes name the key."""
-        return bytes.fromhex(key_hash(self.name, ED25519 + self.raw))
+        return key_hash(self.name, ED25519 + self.raw)
 
     def __str__(self) -> str:
         key = encode64(ED25519 + self.raw)
@@ -104,7 +104,7 @@ def read_key(text: str, place: str, kind: bytes) -> tuple[str, bytes]:
     data = decode64(key, place, "key.malformed")
     if not NAME.fullmatch(name) or len(data) != 33 or data[:1] != kind:
         raise malformed("key.malformed", place, "is not NAME+HASH+KEY of a key of this kind")
-    if key_hash(name, data) != hashed:
+    if key_hash(name, data).hex() != hashed:
         raise malformed("key.malformed", place, "the hash is not that of name and key")
     number = int.from_bytes(data[1:], "little")  # y; the last bit is the sign of x, and none where x is 0
     if number % 2**255 >= _FIELD or number - 2**255 in (1, _FIELD - 1):
@@ -112,9 +112,9 @@ def read_key(text: str, place: str, kind: bytes) -> tuple[str, bytes]:
     return name, data[1:]
 
 
-def key_hash(name: str, data: bytes) -> str:
-    """Return in hex the four bytes by which notes name a key (C2SP signed-note); `data` is its kind and the key."""
-    return sha256(name.encode() + b"\n" + data).digest()[:4].hex()
+def key_hash(name: str, data: bytes) -> bytes:
+    """Return the four bytes by which notes name a key (C2SP signed-note); `data` is its kind and the key."""
+    return sha256(name.encode() + b"\n" + data).digest()[:4]
 
 
 @dataclass(frozen=True)
