@@ -20,6 +20,22 @@ CHATML = (
 )
 
 
+LONGEST = (
+    "test_loop",
+    "test_screens_ray",
+    "test_engine",
+    "test_cli_drift",
+    "test_run_resume",
+    "test_training",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process is left with one of them at the end."""
+    place = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a two-layer Llama of random weights with a byte-level tokenizer and ChatML."""
