@@ -51,6 +51,13 @@ def test_every_cost_has_to_stay_within_its_limit() -> None:
     assert choose(points, [0.05, 0.05]) == 0.0
 
 
+def test_an_effect_smaller_than_the_least_is_not_taken() -> None:
+    points = [measured(0, 0.9, 0.1), measured(0.5, 0.875, 0.1), measured(1, 0.8125, 0.3)]
+    assert choose(points, [0.2], 0.05) == 0
+    assert choose(points, [0.2], 0.025) == 0.5
+    assert choose(points, [0.3], 0.05) == 1
+
+
 def test_a_relative_limit_is_a_share_of_the_bare_cost() -> None:
     assert Cost("text", "nll", 0.01, relative=True).most(3.0) == pytest.approx(3.03)
     assert Cost("twins", "refusal", 0.01).most(0.5) == pytest.approx(0.51)
