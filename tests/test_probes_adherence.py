@@ -79,9 +79,8 @@ def figures(judge: Says, model: Says, cases: Any = TEST) -> dict[str, Estimate]:
 def test_a_judge_without_error_is_taken_at_its_word() -> None:
     found = figures(Says("judge", truth), system(0.5))
     assert found["sensitivity"].value == found["specificity"].value == 1
-    assert (
-        found["adherence"].value == pytest.approx(found["adherence_judged"].value) == pytest.approx(76 / 151)
-    )
+    kept = (len(TEST) + 1) // 2 / len(TEST)
+    assert found["adherence"].value == pytest.approx(found["adherence_judged"].value) == pytest.approx(kept)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.9])
@@ -122,8 +121,8 @@ def test_a_broken_reply_keeps_nothing_and_is_not_judged() -> None:
     kept = {c.text: c.chosen for c in TEST}
     found = figures(Says("judge", judge), Says("s", lambda p: "no " * 30 if p in broken else kept[p]))
     assert not any(a.startswith("no no") for a in asked)
-    assert found["adherence"].value == pytest.approx(101 / 151)
-    assert found["adherence"].n == 151
+    assert found["adherence"].value == pytest.approx(1 - 50 / len(TEST))
+    assert found["adherence"].n == len(TEST)
 
 
 def simulated(rng: np.random.Generator, broken: float, keeps: float, right: float) -> bool:

@@ -189,7 +189,7 @@ def test_every_option_stands_behind_every_letter_once_in_each_wording() -> None:
     assert all(len(set(orders)) == 3 for orders in places.values())
 
 
-shares = st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3).filter(lambda x: sum(x) > 0.1)
+shares = st.lists(st.just(0.0) | st.floats(1e-9, 1.0), min_size=3, max_size=3).filter(lambda x: sum(x) > 0.1)
 
 
 @settings(deadline=None)

@@ -52,7 +52,7 @@ class Sizes(_Table):
     ordinary: Count = Field(default=192, ge=1)
     role_pairs: Count = Field(default=216, ge=1)
     trait_pairs: Count = Field(default=48, ge=1)
-    preferences: Count = Field(default=151, ge=1)
+    preferences: Count = Field(default=307, ge=1)
     texts: Count = Field(default=119, ge=1)
     associations: Count = Field(default=72, ge=0)
     reattack_behaviours: Count = Field(default=48, ge=0)

@@ -23,8 +23,9 @@ def examples() -> tuple[dict[str, Any], ...]:
     rows = seed_rows(__package__, "examples.jsonl")
     splits = split_clusters([r["cluster"] for r in rows], [r["principle"] for r in rows], salt="values")
     made = [{**r, "split": splits[r["cluster"]]} for r in rows]
-    # Learned from only, so that cases which are measured stay the same when more are added.
-    return (*made, *({**r, "split": "learn"} for r in seed_rows(__package__, "examples_learn.jsonl")))
+    # Of one split only, so that the cases of the others stay the same when more are added.
+    more: tuple[Split, ...] = ("learn", "test")
+    return (*made, *({**r, "split": s} for s in more for r in seed_rows(__package__, f"examples_{s}.jsonl")))
 
 
 def pairs(charter: Charter | None = None) -> list[dict[str, Any]]:
