@@ -18,34 +18,36 @@ LOOP = "the day " * 20
 
 
 class Looping:
-    """Loops when the strengths add up to more than `most`; its texts cost `nll` more for each unit of strength."""
+    """Loops when the strengths add up to more than `most`; its texts cost `nll` more for each unit of strength.
+
+    It loops on requests that begin with `only`.
+    """
 
     name, digest = "looping", "a" * 64
     capabilities = Capabilities(loglikelihood=True, trainable=True)
 
-    def __init__(self, most: float, nll: float = 0.0) -> None:
-        self.most, self.nll, self.strength = most, nll, 0.0
+    def __init__(self, most: float, nll: float = 0.0, only: str = "") -> None:
+        self.most, self.nll, self.only, self.strength = most, nll, only, 0.0
 
     def set_adapters(self, strengths: Mapping[Path, float]) -> None:
         self.strength = sum(strengths.values())
 
     def generate(self, prompts: Sequence[Messages], **_: Any) -> list[Answer]:
-        return [Answer(LOOP if self.strength > self.most else "Go down to the river.", 5, True)] * len(
-            prompts
-        )
+        loops = [self.strength > self.most and p[0]["content"].startswith(self.only) for p in prompts]
+        return [Answer(LOOP if lost else "Go down to the river.", 5, True) for lost in loops]
 
     def loglikelihood(self, questions: Sequence[Question], **_: Any) -> list[Likelihood]:
         return [Likelihood(-30.0 - self.nll * self.strength, 10, False)] * len(questions)
 
 
 def suites() -> Suites:
-    rows = {"ordinary": ("benign", "prompt"), "text": ("text", "text")}
+    rows = {"ordinary": ("benign", "prompt"), "twins": ("benign", "prompt"), "text": ("text", "text")}
     return {
         name: (
             kind,
             [
                 KINDS[kind].model_validate(
-                    {"id": f"{name}{i}", "suite": name, "cluster": str(i), field: "How?"}
+                    {"id": f"{name}{i}", "suite": name, "cluster": str(i), field: f"{name}: how?"}
                 )
                 for i in range(2)
             ],
@@ -73,6 +75,8 @@ def settled(model: Looping, made: list[dict[str, Any]], folder: Path) -> tuple[d
     [
         (Looping(9), (1.0, 0.75), [True, True]),
         (Looping(1.5), (0.75, 0.75), [True, False, True]),
+        (Looping(1.5, only="ordinary"), (0.75, 0.75), [True, False, True]),
+        (Looping(1.5, only="twins"), (0.75, 0.75), [True, False, True]),
         (Looping(1.0), (0.5, 0.5), [True, False, False, False, True]),
         (Looping(0.1), (0.0, 0.0), [True, *[False] * 5]),
         (Looping(9, nll=0.19), (0.75, 0.75), [True, False, True]),

@@ -275,7 +275,7 @@ def _trim(config: RunConfig, pace: Pace) -> PlannedStage:
         asked += [(bare, TWIN, 32), *[(few, TWIN, 32)] * (tried["values"] - 1)]
     if not refusing:
         # Bare and all adapters at once; more where they cost too much.
-        asked += [(2 * n, ORDINARY, 32)] * 2
+        asked += [(2 * n, TWIN, 32), (2 * n, ORDINARY, 32)] * 2
     scored = (
         n * TEXT
         + tried.get("bias", 0) * n * (4 * PAIR + TEXT)

@@ -1,7 +1,7 @@
 """Measures the adapters that trim chose one at a time at once, and takes them down while they cost too much.
 
 What they cost adds up, and can more than add up: answers loop under two adapters that loop under neither alone.
-Likelihoods do not show it, so answers to ordinary requests are read too.
+Likelihoods do not show it, so answers to benign requests are read too.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from trimtab.models.batched import Batched
 from trimtab.models.local import LocalModel
 from trimtab.models.system import adapter_folder
-from trimtab.probes.outcome import with_value
+from trimtab.probes.outcome import Outcome, with_value
 from trimtab.probes.registry import probe_for
 from trimtab.run.measure import Bar, Suites
 
 NLL, BROKEN = 0.01, 0.05
 """Limits on `tune`: the rise of nll as a share of it, whose gate looks at the worse end of an interval; of the share of
-broken answers, wider than its gate, since of 64 answers one or two more are broken by chance.
+broken answers, wider than its gate, since of 128 answers two or three more are broken by chance.
 """
 RULE = (
     f"then all at once: while nll rises by more than {NLL:.1%} or broken answers by more than {100 * BROKEN:.0f} "
@@ -31,7 +31,7 @@ DOWN = (
     "bias",
     "adversarial",
 )  # what it learned from real text and ordinary answers lowers both costs
-COSTS = {"text": "nll_per_token", "ordinary": "broken"}
+COSTS = {"nll_per_token": ("text",), "broken": ("ordinary", "twins")}  # figure → suites, counted as one
 Point = dict[str, Any]
 
 
@@ -72,13 +72,15 @@ def _measured(  # noqa: PLR0917
     model.set_adapters({adapter_folder(run, m): s for m, s in strengths.items()})
     name = named(strengths)
     found: Point = {"strengths": dict(strengths)}
-    for suite, figure in COSTS.items():
-        kind, cases = suites[suite]
-        asked = Batched(model, folder and folder / name / suite)
-        progress = bar(f"trim: {name}: {suite}", len(cases))
-        probe = probe_for(kind)
-        outcomes = with_value(probe.measure(asked, cases, system="tune", progress=progress))
-        known = [e.value for e in probe.figures(outcomes) if e.name == figure and not math.isnan(e.value)]
+    for figure, names in COSTS.items():
+        outcomes: list[Outcome] = []
+        for suite in names:
+            kind, cases = suites[suite]
+            asked = Batched(model, folder and folder / name / suite)
+            progress = bar(f"trim: {name}: {suite}", len(cases))
+            outcomes += probe_for(kind).measure(asked, cases, system="tune", progress=progress)
+        estimates = probe_for(kind).figures(with_value(outcomes))
+        known = [e.value for e in estimates if e.name == figure and not math.isnan(e.value)]
         found[figure] = known[0] if known else None
     return found
 
