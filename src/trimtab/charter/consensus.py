@@ -1,8 +1,9 @@
 """What opinion groups agree on, what divides them, and what stands for each.
 
-Shares are (agreed + 1) / (seen + 2), as Polis has them: the mean of the posterior Beta under a uniform prior.
-Intervals are the middle 95 % of that posterior, groups independent. They know of chance among those who voted, and
-not of who came, nor of which statements people were shown.
+Shares are (agreed + 1) / (seen + 2), as Polis has them: the mean of the posterior Beta under a uniform prior. Each is pulled
+towards one half, and a product of several far from what all think. So intervals are no quantiles of that posterior: they are
+made of the exact ones of each group (Clopper and Pearson 1934), groups independent. They know of chance among those who
+voted, and not of who came, nor of which statements people were shown.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Z90 = 1.2816
 REPRESENTATIVE = 5
 DRAWS, BLOCK = 2000, 64
+TAIL = 0.025  # on either side of a 95 % interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,28 +81,47 @@ def consensus(successes: Floats, seen: Floats, *, seed: int = 0) -> dict[str, Me
     """Return `group_aware`, `minimum`, `geometric_mean` and `spread` of the groups' shares, with intervals.
 
     `successes` and `seen` have shape (G, S). The spread is the largest share minus the smallest. Values are of the
-    posterior means; for the group-aware consensus that is its own posterior mean, as the groups are independent.
-    Where groups think alike, draws of the smallest share lie below what all of them think, and draws of the spread above 0.
-    So the upper limit of the one and the lower limit of the other are those of single groups and of pairs of groups, at a level
-    divided by how many there are (Bonferroni).
+    shares as Polis has them. An interval reaches to its value where that lies outside: with few votes it may.
+
+    The product rises with every group's share. So its upper limit is a quantile of products of draws, one of each group, from
+    Beta(agreed + 1, seen - agreed), whose quantiles are the exact upper limits of that group's share, and its lower limit one of
+    draws from Beta(agreed, seen - agreed + 1), which gives the exact lower ones (melding: Fay, Proschan and Brittain 2015, there
+    of two samples). Both of the geometric mean are roots of them. Lower limits are wide where groups are many and small.
+    The smallest share is at least the lowest of the groups' lower limits (intersection and union: Berger 1982), and at most the
+    lowest of their upper limits, these at a level divided by their number (Bonferroni): where groups think alike, draws of
+    the smallest lie below what all of them think. The spread is at least what the groups of the most and of the least are
+    apart, at a level divided by the pairs of groups, for the same reason.
     """
     shares = laplace(successes, seen)
     rng = np.random.default_rng(seed)
     limits: dict[str, list[Floats]] = {name: [] for name in _FIGURES}
     for start in range(0, shares.shape[1], BLOCK):
         s, n = successes[:, start : start + BLOCK], seen[:, start : start + BLOCK]
-        drawn = rng.beta(s + 1, n - s + 1, size=(DRAWS, *s.shape))
-        for name, figure in _FIGURES.items():
-            limits[name].append(np.quantile(figure(drawn), (0.025, 0.975), axis=0))
-        limits["minimum"][-1][1] = _least_at_most(s, n)
-        limits["spread"][-1][0] = _apart_at_least(shares[:, start : start + BLOCK], drawn)
+        low, high = _drawn(rng, s, n - s), 1 - _drawn(rng, n - s, s)
+        product = _quantiles(_product(low), _product(high))
+        limits["group_aware"].append(product)
+        limits["geometric_mean"].append(product ** (1 / len(shares)))
+        limits["minimum"].append(_smallest(s, n))
+        least = _apart_at_least(shares[:, start : start + BLOCK], low, high)
+        most = np.quantile(high.max(axis=1) - low.min(axis=1), 1 - TAIL, axis=0)
+        limits["spread"].append(np.stack([least, most]))
     found = {}
     for name, figure in _FIGURES.items():
         low, high = np.concatenate(limits[name], axis=1)
         value = figure(shares)
-        # The mean of a skewed posterior can lie outside its middle 95 %.
         found[name] = Measure(value, np.minimum(low, value), np.maximum(high, value))
     return found
+
+
+def _drawn(rng: np.random.Generator, successes: Floats, failures: Floats) -> Floats:
+    """Return draws (D, G, S) whose quantiles are the exact lower limits of a share; all 0 without a success."""
+    drawn = rng.beta(np.maximum(successes, 1), failures + 1, size=(DRAWS, *successes.shape))
+    return np.asarray(np.where(successes > 0, drawn, 0.0))
+
+
+def _quantiles(low: Floats, high: Floats) -> Floats:
+    """Return the limits (2, S) of a figure by its draws (D, S) for the lower one and for the upper one."""
+    return np.stack([np.quantile(low, TAIL, axis=0), np.quantile(high, 1 - TAIL, axis=0)])
 
 
 def _product(shares: Floats) -> Floats:
@@ -119,19 +140,22 @@ def _spread(shares: Floats) -> Floats:
     return np.asarray(shares.max(axis=-2) - shares.min(axis=-2))
 
 
-def _least_at_most(successes: Floats, seen: Floats) -> Floats:
-    """Return the upper limits (S,) of the smallest share: the lowest of the groups' own."""
-    from scipy.stats import beta
+def _smallest(successes: Floats, seen: Floats) -> Floats:
+    """Return the limits (2, S) of the smallest share: the lowest of the groups' own, exact ones."""
+    from scipy.special import betaincinv
 
-    limits = np.asarray(beta.ppf(1 - 0.025 / len(seen), successes + 1, seen - successes + 1))
-    return np.asarray(limits.min(axis=0))
+    failures = seen - successes
+    low = np.where(successes > 0, betaincinv(np.maximum(successes, 1), failures + 1, TAIL), 0.0)
+    few = TAIL / len(seen)
+    high = np.where(failures > 0, betaincinv(successes + 1, np.maximum(failures, 1), 1 - few), 1.0)
+    return np.stack([low.min(axis=0), high.min(axis=0)])
 
 
-def _apart_at_least(shares: Floats, drawn: Floats) -> Floats:
+def _apart_at_least(shares: Floats, low: Floats, high: Floats) -> Floats:
     """Return the lower limits (S,) of the share of the group of the most minus that of the least, at least 0."""
     most, least = (at[None, None] for at in (shares.argmax(axis=0), shares.argmin(axis=0)))
-    apart = np.take_along_axis(drawn, most, axis=1) - np.take_along_axis(drawn, least, axis=1)
-    return np.asarray(np.quantile(apart[:, 0], 0.025 / max(1, math.comb(len(shares), 2)), axis=0).clip(0))
+    apart = np.take_along_axis(low, most, axis=1) - np.take_along_axis(high, least, axis=1)
+    return np.asarray(np.quantile(apart[:, 0], TAIL / max(1, math.comb(len(shares), 2)), axis=0).clip(0))
 
 
 _FIGURES = {"group_aware": _product, "minimum": _minimum, "geometric_mean": _geometric, "spread": _spread}
