@@ -418,3 +418,22 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_votes(tmp_path)
     assert caught.value.problems[0].code == "votes.which"
+
+
+@pytest.mark.parametrize("head", ["\n", " \n\n", ",,,,\n", '"",\t\n', "\nsep=,\n\n", "\n# vote-convention: agree=+1\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_blank_lines_before_the_names_of_the_columns_are_read_past(
+    tmp_path: Path, head: str, end: str, encoding: str
+) -> None:
+    text = (head + LOG).replace("\n", end).encode(encoding)
+    (tmp_path / "votes.csv").write_bytes(text)
+    assert cells(read_votes(tmp_path / "votes.csv")) == WANTED
+    assert cells(read_votes(tmp_path)) == WANTED
+
+
+def test_a_file_of_blank_lines_holds_nothing(tmp_path: Path) -> None:
+    for text in ("", "\n\n", " \r\n", ",,\n,,\n"):
+        (tmp_path / "votes.csv").write_text(text)
+        with pytest.raises(InputError, match=r"holds n.*votes\.empty"):
+            read_votes(tmp_path / "votes.csv")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,12 +235,19 @@ def _form(path: Path) -> _Form:
         start = file.read(2**18)
         encoding = _encoding(start, file)
     text = start.decode(encoding, errors="ignore")
-    declared = text.startswith(DECLARED)
-    if declared and "agree=-1" in (first := text.partition("\n")[0]).replace("disagree=-1", ""):
-        raise _unusable("sign", path, f"says {first[:80]!a}", "Multiply the votes by -1: 1 is agree here")
-    skipped = declared or text.startswith("sep=")  # how a spreadsheet is told what parts the cells
-    counts = _outside_quotes(text.partition("\n")[2] if skipped else text)
-    return _Form(encoding, max(DELIMITERS, key=lambda d: counts[d]), int(skipped))
+    lines = list(StringIO(text, newline=""))
+    skipped = next((n for n, line in enumerate(lines) if not _before(line, path)), 0)
+    counts = _outside_quotes("".join(lines[skipped:]))
+    return _Form(encoding, max(DELIMITERS, key=lambda d: counts[d]), skipped)
+
+
+def _before(line: str, path: Path) -> bool:
+    """Return whether a line stands before the names of the columns: it is blank, or says how the file is written."""
+    declared = line.startswith(DECLARED)
+    if declared and "agree=-1" in line.replace("disagree=-1", ""):
+        raise _unusable("sign", path, f"says {line[:80]!a}", "Multiply the votes by -1: 1 is agree here")
+    # The second is how a spreadsheet is told what parts the cells, the third how it saves an empty row.
+    return declared or line.startswith("sep=") or not line.strip(f'{DELIMITERS}" \r\n')
 
 
 def _encoding(start: bytes, file: Any) -> str:
