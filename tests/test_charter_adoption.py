@@ -22,6 +22,7 @@ from trimtab.charter.write_charter import charter_toml, write_charter
 from trimtab.errors import ConfigError, InputError
 from trimtab.mechanisms.values.teaching import make_teaching
 from trimtab.mechanisms.writer import Writer
+from trimtab.records.record import digest
 from trimtab.records.toml import parse_toml
 
 if TYPE_CHECKING:
@@ -57,6 +58,78 @@ def test_the_rule_adopts_rejects_and_leaves_open(counted: Tally) -> None:
     assert (
         adopt(charter(principle("all", "2"), rule=strict), counted, "d").charter.principle[0].status == "open"
     )
+
+
+def test_an_adoption_says_which_groups_it_was_between_and_whether_they_were_given() -> None:
+    votes = replace(matrix(camps(30, 10)), given=("x",) * 20 + ("y",) * 19 + ("",))
+    named = charter(principle("all", "6"))
+    for options, origin, sizes, unplaced in (
+        (Options(), "own", {"A": 30, "B": 10}, 0),
+        (Options("given"), "given", {"x": 20, "y": 19}, 1),
+    ):
+        found = adopt(named, tally(votes, options), "d").charter.principle[0].adoption
+        assert found is not None
+        assert found.grouping is not None
+        assert found.grouping.origin == tally(votes, options).to_json()["groups"]["origin"] == origin
+        assert {g.group: g.members for g in found.grouping.groups} == sizes
+        assert found.grouping.unplaced == unplaced
+    members = {str(i): "xy"[i >= 20] for i in range(39)}
+    assert found.grouping is not None
+    assert found.grouping.digest == digest(members)
+
+
+def test_the_groups_of_an_adoption_are_shown_and_their_lack_is(command: Command, tmp_path: Path) -> None:
+    votes, draft, adopted = tmp_path / "votes.csv", tmp_path / "draft.toml", tmp_path / "adopted.toml"
+    rows = [f"{i},{'left' if i < 12 else 'right'},{int(i < 12)},1\n" for i in range(24)]
+    votes.write_text("voter,group,0,1\n" + "".join(rows))
+    write_charter(charter(principle("all", "1")), draft)
+    for groups, told in (
+        ("own", "groups found in these votes: A 12, B 12; 0 people in none; digest "),
+        ("given", "groups given with the votes: left 12, right 12; 0 people in none; digest "),
+    ):
+        code, out, err = command("charter", "adopt", draft, votes, "--groups", groups, "-o", adopted)
+        assert code == 0, err
+        assert told in out
+        assert told in command("charter", "show", adopted).out
+        kept = read_charter(adopted)
+        adopted.unlink()
+        named = "found in these votes" if groups == "own" else "given with the votes"
+        assert f"; {named}" in command("charter", "tally", votes, "--groups", groups).out
+    before = kept.principle[0].adoption
+    assert before is not None
+    older = before.model_copy(update={"grouping": None})
+    write_charter(charter(kept.principle[0].model_copy(update={"adoption": older})), adopted)
+    assert "groups not recorded" in command("charter", "show", adopted).out
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("1", ""),
+        ("0 1", "approval puts statement '0', which is rejected, in place 2 and '1', which is adopted, in place 3"),
+        ("1 2", "statement '2' has of group 's' 7 votes, 35 % of its people"),
+    ],
+)  # fmt: skip
+def test_strict_refuses_what_rankings_or_the_votes_of_a_group_do_not_bear_out(
+    command: Command, tmp_path: Path, named: str, told: str
+) -> None:
+    """All of the larger group and none of the smaller want 0, most of both want 1, and few of the smaller saw 2."""
+    votes, draft, adopted = tmp_path / "votes.csv", tmp_path / "draft.toml", tmp_path / "adopted.toml"
+    small = [f"{i},s,-1,1,{1 if i < 7 else ''}\n" for i in range(20)]
+    large = [f"{i},l,1,{1 if i < 130 else -1},1\n" for i in range(20, 170)]
+    votes.write_text("voter,group,0,1,2\n" + "".join(small + large))
+    write_charter(charter(*(principle(f"p{s}", s) for s in named.split())), draft)
+    arguments = ("charter", "adopt", draft, votes, "--groups", "given", "-o", adopted)
+    assert command(*arguments).code == 0
+    assert "open" not in [p.status for p in read_charter(adopted).principle]
+    adopted.unlink()
+
+    code, out, err = command(*arguments, "--strict")
+    assert (code, adopted.exists()) == ((3, False) if told else (0, True))
+    if told:
+        assert (out, err.count("\n")) == ("", 1)
+        assert told in err
+        assert "[adopt.unsettled]" in err
 
 
 def test_what_only_the_larger_of_two_camps_wants_is_not_adopted() -> None:

@@ -318,7 +318,9 @@ def test_limits_hold_for_five_groups_of_five_to_ten_votes(share: float | str) ->
         "group_aware": product, "geometric_mean": product ** (1 / 5), "minimum": p.min(axis=0),
         "spread": p.max(axis=0) - p.min(axis=0),
     }  # fmt: skip
-    most = binom.ppf(0.999, 500, 0.025) / 500  # what 500 at the stated rate stay below with a chance of 99.9 %
+    most = (
+        binom.ppf(0.999, 500, 0.025) / 500
+    )  # what 500 at the stated rate stay below with a chance of 99.9 %
     for name, value in truth.items():
         assert (found[name].high < value * (1 - 1e-9)).mean() <= most, name
         assert (found[name].low > value * (1 + 1e-9)).mean() <= most, name

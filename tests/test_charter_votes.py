@@ -420,7 +420,9 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert caught.value.problems[0].code == "votes.which"
 
 
-@pytest.mark.parametrize("head", ["\n", " \n\n", ",,,,\n", '"",\t\n', "\nsep=,\n\n", "\n# vote-convention: agree=+1\n"])
+@pytest.mark.parametrize(
+    "head", ["\n", " \n\n", ",,,,\n", '"",\t\n', "\nsep=,\n\n", "\n# vote-convention: agree=+1\n"]
+)
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_blank_lines_before_the_names_of_the_columns_are_read_past(

@@ -48,6 +48,12 @@ class ModelError(TrimtabError):
     """A model that cannot be loaded, reached or asked."""
 
 
+class UnsettledError(TrimtabError):
+    """Evidence that does not carry what was asked to be decided by it; the exit code is that of an inconclusive gate."""
+
+    exit_code = EXIT_INCONCLUSIVE
+
+
 class MissingPartError(TrimtabError):
     """An optional part that is not installed; the fix is the exact `pip install` line."""
 

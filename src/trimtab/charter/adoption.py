@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.charter.charter import UNWRITTEN, Adoption, Charter, GroupVote, Principle, Rule
-from trimtab.errors import ConfigError, InputError, Problem
+from trimtab.charter.charter import (
+    UNWRITTEN,
+    Adoption,
+    Charter,
+    Grouping,
+    GroupSize,
+    GroupVote,
+    Principle,
+    Rule,
+)
+from trimtab.errors import ConfigError, InputError, Problem, UnsettledError
+from trimtab.records.record import digest
 
 if TYPE_CHECKING:
     from trimtab.charter.tally import Tally
 
 Rows = dict[str, dict[str, Any]]
 SLUG = "s-"
+COVERED = 0.5  # of a group's members: below it those who did not vote could turn its majority
+TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,9 @@ def adopt(charter: Charter, counted: Tally, votes: str) -> Adopted:
     problems = _problems(charter, rows)
     if problems or rule is None:
         raise ConfigError(problems)
+    groups = _grouping(counted)
     principles = tuple(
-        _decide(p, rule, rows, votes) if p.voted_on and p.status != "retired" else p
+        _decide(p, rule, rows, votes, groups) if p.voted_on and p.status != "retired" else p
         for p in charter.principle
     )
     claimed = {s for p in principles for s in p.voted_on or ()}
@@ -77,7 +91,20 @@ def _problems(charter: Charter, rows: Rows) -> list[Problem]:
     return found
 
 
-def _decide(principle: Principle, rule: Rule, rows: Rows, votes: str) -> Principle:
+def _grouping(counted: Tally) -> Grouping:
+    if counted.groups is None:
+        raise ValueError("a tally of rankings has no groups")
+    groups, people = counted.groups, counted.votes.weights
+    sizes = groups.sizes(people)
+    pairs = zip(counted.votes.participants, groups.labels, strict=True)
+    return Grouping(
+        origin=counted.origin, unplaced=int(people.sum() - sizes.sum()),
+        groups=tuple(GroupSize(group=n, members=int(s)) for n, s in zip(groups.names, sizes, strict=True)),
+        digest=digest({person: groups.names[g] for person, g in pairs if g >= 0}),
+    )  # fmt: skip
+
+
+def _decide(principle: Principle, rule: Rule, rows: Rows, votes: str, grouping: Grouping) -> Principle:
     """Return a principle with what the rule came to; of several statements the one that fares worst decides.
 
     That is the one of the lowest limit among those with the worst outcome: what nobody saw has a lower one than what is rejected.
@@ -91,7 +118,7 @@ def _decide(principle: Principle, rule: Rule, rows: Rows, votes: str) -> Princip
     adoption = Adoption(
         votes=votes, rule=rule, statement=worst["id"], value=_rounded(figure["value"]),
         low=_rounded(figure["low"]), high=_rounded(figure["high"]),
-        groups=tuple(_vote(worst, g) for g in worst["groups"]),
+        groups=tuple(_vote(worst, g) for g in worst["groups"]), grouping=grouping,
     )  # fmt: skip
     dissent = tuple(_vote(row, g) for row in named for g in row["groups"] if _dissents(rule, g))
     kept = _with_reasons(dissent, principle.dissent or ())
@@ -105,6 +132,49 @@ def _outcome(rule: Rule, row: dict[str, Any]) -> str:
     if figure["high"] < rule.least:
         return "rejected"
     return "adopted" if figure["low"] >= rule.least else "open"
+
+
+def settled(decided: Charter, counted: Tally) -> None:
+    """Raise UnsettledError, one problem of all, where the votes do not carry what a charter decided by them.
+
+    That is where fewer than half of a group, or than the rule asks for, voted on a statement that a principle names, and
+    where a ranking puts one that is rejected before one that is adopted.
+    """
+    rule, rows = decided.rule, {row["id"]: row for row in counted.to_json()["consensus"]}
+    if rule is None:
+        return
+    asked = [p for p in decided.principle if p.voted_on and p.status != "retired"]
+    named = dict.fromkeys(s for p in asked for s in p.voted_on or ())
+    outcome = {s: _outcome(rule, rows[s]) for s in named}
+    found = [*_hardly_seen(rule, [rows[s] for s in named]), *_the_other_way(outcome, counted)]
+    if found:
+        more = f"; and {len(found) - TOLD} more" if len(found) > TOLD else ""
+        message = f"the votes do not settle what is adopted: {'; '.join(found[:TOLD])}{more}"
+        fix = "Let more people vote, or leave out --strict: the [rule] then decides alone."
+        raise UnsettledError(Problem("adopt.unsettled", "--strict", message, fix))
+
+
+def _hardly_seen(rule: Rule, rows: list[dict[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        for g in row["groups"]:
+            if g["seen"] < rule.votes or g["coverage"] < COVERED:
+                share = f"{g['seen']} votes, {100 * g['coverage']:.0f} % of its people"
+                yield f"statement {row['id'][:40]!a} has of group {g['group'][:40]!a} {share}"
+
+
+def _the_other_way(outcome: dict[str, str], counted: Tally) -> Iterator[str]:
+    """Yield of each ranking that puts rejected statements before adopted ones the pair that is furthest apart."""
+    ids = [counted.votes.statements[s].id for s in counted.statements]
+    adopted, rejected = ([s for s in outcome if outcome[s] == o] for o in ("adopted", "rejected"))
+    for name, places in counted.orders().items():
+        place = dict(zip(ids, map(int, places), strict=True))
+        pairs = [(a, r) for a in adopted for r in rejected if place[r] < place[a]]
+        if pairs:
+            a, r = max(pairs, key=lambda pair: place[pair[0]] - place[pair[1]])
+            yield (
+                f"{name} puts statement {r[:40]!a}, which is rejected, in place {place[r]} and {a[:40]!a}, which is "
+                f"adopted, in place {place[a]}"
+            )
 
 
 def _dissents(rule: Rule, group: dict[str, Any]) -> bool:

@@ -58,8 +58,41 @@ class Rule(BaseModel):
     groups: int | None = Field(default=None, ge=2, le=26)
 
 
+class GroupSize(BaseModel):
+    """How many people an opinion group holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group: Text
+    members: int = Field(ge=0)
+
+
+class Grouping(BaseModel):
+    """Between which opinion groups an agreement was looked for, and where they come from.
+
+    `own` ones were found in the votes themselves by `trimtab charter`, `given` ones came with the votes. `digest` is the
+    SHA-256 of the canonical JSON of participant → group, and `unplaced` counts who is in none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    origin: Literal["own", "given"]
+    groups: tuple[GroupSize, ...]
+    unplaced: int = Field(ge=0)
+    digest: Text
+
+    def __str__(self) -> str:
+        """One line."""
+        sizes = ", ".join(f"{g.group} {g.members}" for g in self.groups)
+        origin = "found in these votes" if self.origin == "own" else "given with the votes"
+        return f"{origin}: {sizes}; {self.unplaced} people in none; digest {self.digest[:12]}"
+
+
 class Adoption(BaseModel):
-    """What the rule came to on the votes with this digest: the figure of the statement that decided, and how groups voted."""
+    """What the rule came to on the votes with this digest: the figure of the statement that decided, and how groups voted.
+
+    Charters adopted before it was recorded have no `grouping`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -70,6 +103,7 @@ class Adoption(BaseModel):
     low: float
     high: float
     groups: tuple[GroupVote, ...] = ()
+    grouping: Grouping | None = None
 
 
 class Principle(BaseModel):

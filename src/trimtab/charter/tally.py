@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -47,11 +47,17 @@ class Tally:
     given_agreement: float | None
     stable: float | None
     strict: bool = False
+    given: bool = False
 
     @property
     def statements(self) -> list[int]:
         """Which statements of the votes are kept, by their index."""
         return [int(i) for i in np.flatnonzero(self.kept)]
+
+    @property
+    def origin(self) -> Literal["own", "given"]:
+        """Whether the groups were found here or came with the votes."""
+        return "given" if self.given else "own"
 
     def to_json(self) -> dict[str, Any]:
         """Return the tally as JSON values: counts, figures of each statement, groups and rankings."""
@@ -86,6 +92,7 @@ class Tally:
         people = self.votes.weights
         sizes = self.groups.sizes(people)
         return {
+            "origin": self.origin,
             "sizes": dict(zip(self.groups.names, map(int, sizes), strict=True)),
             "unplaced": int(people.sum() - sizes.sum()),
             "silhouettes": self.silhouettes,
@@ -213,7 +220,7 @@ def tally(votes: Votes, options: Options = Options()) -> Tally:
         votes, kept, groups, counts, consensus(counts.agreed, counts.seen),
         consensus(counts.disagreed, counts.seen), found, winner(pairs), groups.silhouettes,
         agreement(groups, given, votes.weights) if given and options.groups == "own" else None,
-        stability(votes, used, groups) if options.groups == "own" else None, options.strict,
+        stability(votes, used, groups) if options.groups == "own" else None, options.strict, options.groups == "given",
     )  # fmt: skip
 
 

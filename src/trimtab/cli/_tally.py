@@ -49,6 +49,7 @@ def _groups(groups: dict[str, Any]) -> Iterator[str]:
     line = f"groups: {sizes}; {groups['unplaced']:,} people not placed"
     if groups["unplaced"]:
         line += " (they count in approval, Borda, Copeland and Schulze alone)"
+    line += "; found in these votes" if groups["origin"] == "own" else "; given with the votes"
     if groups["silhouettes"]:
         line += f"; silhouette {max(groups['silhouettes'].values()):.2f}"
     for key, what in (

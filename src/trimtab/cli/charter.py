@@ -166,6 +166,7 @@ def _about(p: Principle) -> Iterator[str]:
             f"  {a.rule.figure} {a.value:.2f} [{a.low:.2f}, {a.high:.2f}], rule {a.rule.least:g}; statement "
             f"{a.statement}: {groups}"
         )
+        yield f"  groups {a.grouping or 'not recorded: found in the votes or given with them'}"
     for d in p.dissent or ():
         reason = f": {d.reason}" if d.reason else ""
         yield f"  dissent: group {d.group}, statement {d.statement}, {d.disagreed} of {d.seen} disagree{reason}"
@@ -226,18 +227,22 @@ def adopt(
     votes: Path = typer.Argument(help="The votes, as for tally."),
     output: Path | None = typer.Option(None, "-o", "--output", help="Write the charter with the outcome."),
     groups: str = typer.Option("own", help="Opinion groups: own (found here) or given (of the export)."),
+    strict: bool = typer.Option(
+        False, "--strict", help="Refuse where a ranking puts what is rejected first, or few of a group voted."
+    ),
 ) -> None:
     """Decide by the charter's written rule which principles the votes adopt; dissent is kept beside them.
 
     The rule stands in the charter before the votes are counted: [rule] with figure (group_aware, minimum,
     geometric_mean), least, votes of each group, dissent and groups. Principles name their statements: voted_on = ["12"].
+    The outcome says whether groups were found in the votes or given with them, and how many people each holds.
 
     Example: `trimtab charter adopt charter.toml export/ -o adopted.toml`
 
-    Exit code: 0 decided, 2 input, 3 a principle is open.
+    Exit code: 0 decided, 2 input, 3 a principle is open, or with --strict refused: then nothing is written.
     """
     from trimtab.charter.adoption import adopt as decide
-    from trimtab.charter.adoption import votes_digest
+    from trimtab.charter.adoption import settled, votes_digest
     from trimtab.charter.charter import read_charter
     from trimtab.charter.read_votes import read_votes
     from trimtab.charter.tally import Options
@@ -248,7 +253,10 @@ def adopt(
 
     found = read_charter(path)
     options = Options(groups, found.rule.groups if found.rule else None)
-    decided = decide(found, count(read_votes(votes), options), votes_digest(votes))
+    counted = count(read_votes(votes), options)
+    decided = decide(found, counted, votes_digest(votes))
+    if strict:
+        settled(decided.charter, counted)
     asked = [p for p in decided.charter.principle if p.voted_on]
     for p in asked:
         for line in _principle(p):
