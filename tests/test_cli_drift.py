@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trimtab.probes.replies import (
     common_words,
     distinct_2,
     near_duplicates,
+    near_duplicates_without,
     own_words,
+    own_words_without,
     tail,
     tail_coverage,
     vocabulary,
@@ -25,6 +29,7 @@ from trimtab.probes.replies import (
 from trimtab.records.read import read_records
 from trimtab.records.write import read_jsonl
 from trimtab.run.drift import Drift, DriftConfig
+from trimtab.statistics.jackknife import pseudo_values
 
 if TYPE_CHECKING:
     from tests.conftest import Command, Ended
@@ -254,6 +259,19 @@ def test_what_cannot_be_done_is_refused(command: Command, tiny_folder: Path, tmp
     data.write_text(json.dumps({"prompt": "Hi", "completion": "Hello there."}) + "\n")
     ended = again(command, tiny_folder, tmp_path / "other", "--real", data)
     assert (ended.code, "1 are here" in ended.err) == (2, True)
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=5).map(" ".join), min_size=2, max_size=9))
+def test_what_the_other_replies_come_to_without_one(texts: list[str]) -> None:
+    for figure, without in (
+        (own_words, own_words_without),
+        (near_duplicates, near_duplicates_without),
+    ):
+        shares, gained = figure(texts), without(texts)
+        for i in range(len(texts)):
+            others = sum(shares) - shares[i]
+            assert sum(figure(texts[:i] + texts[i + 1 :])) == pytest.approx(others + gained[i])
+        assert pseudo_values(shares, gained).mean() == pytest.approx(sum(shares) / len(texts))
 
 
 def test_figures_of_replies_by_hand() -> None:

@@ -1,4 +1,7 @@
-"""What replies show of a collapse: each figure is of one reply, so that two models can be compared prompt by prompt."""
+"""What replies show of a collapse: each figure is of one reply, so that two models can be compared prompt by prompt.
+
+Where it depends on the other replies, a second function says what all others would come to without this one.
+"""
 
 from __future__ import annotations
 
@@ -49,17 +52,50 @@ def own_words(texts: Sequence[str]) -> list[float]:
     return [sum(spread[w] == 1 for w in s) / len(s) if s else 0.0 for s in sets]
 
 
+def own_words_without(texts: Sequence[str]) -> list[float]:
+    """Return for each reply by how much the shares of `own_words` of all others would add up to more without it.
+
+    A word that it and one other have would be that one's own.
+    """
+    sets = [set(words(t)) for t in texts]
+    holders: dict[str, list[int]] = {}
+    for i, s in enumerate(sets):
+        for w in s:
+            holders.setdefault(w, []).append(i)
+    found = [0.0] * len(texts)
+    for both in holders.values():
+        if len(both) == 2:
+            for i, other in (both, reversed(both)):
+                found[i] += 1 / len(sets[other])
+    return found
+
+
 def near_duplicates(texts: Sequence[str]) -> list[float]:
     """Return for each reply 1 where another shares half of their word triples (Jaccard), else 0.
 
     Replies of fewer than three words are compared whole.
     """
-    shingles = [_shingles(t) for t in texts]
+    return [float(bool(others)) for others in _neighbours(texts)]
+
+
+def near_duplicates_without(texts: Sequence[str]) -> list[float]:
+    """Return for each reply minus how many others repeat it and nothing else: without it they repeat nothing."""
     found = [0.0] * len(texts)
+    for others in _neighbours(texts):
+        if len(others) == 1:
+            found[others[0]] -= 1
+    return found
+
+
+def _neighbours(texts: Sequence[str]) -> list[list[int]]:
+    """Return for each reply which others it nearly repeats."""
+    shingles = [_shingles(t) for t in texts]
+    found: list[list[int]] = [[] for _ in texts]
     for i, one in enumerate(shingles):
         for j in range(i):
             if _alike(one, shingles[j]):
-                found[i] = found[j] = 1.0
+                found[i].append(j)
+                found[j].append(i)
     return found
 
 

@@ -15,12 +15,20 @@ from trimtab.mechanisms.values.questions import stance_cases
 from trimtab.models.batched import Batched
 from trimtab.models.protocol import Messages, Model, Question
 from trimtab.probes.outcome import Outcome, with_value
-from trimtab.probes.replies import distinct_2, near_duplicates, own_words, tail
+from trimtab.probes.replies import (
+    distinct_2,
+    near_duplicates,
+    near_duplicates_without,
+    own_words,
+    own_words_without,
+    tail,
+)
 from trimtab.records.write import read_jsonl, write_jsonl
 from trimtab.run.adherence import STANCE
 from trimtab.run.directory import Stage
 from trimtab.run.measure import Bar, Suites, measure
 from trimtab.run.monitors import Measured, by_cluster
+from trimtab.statistics.jackknife import pseudo_values
 from trimtab.suites.case import ChoiceCase
 from trimtab.suites.splits import spread
 from trimtab.suites.text import python_documentation
@@ -92,7 +100,7 @@ def values(stage: Stage, common: frozenset[str]) -> Measured:
     A reply's entropy is estimated by how surprised the model is at its own sampled tokens.
     """
     outcomes = with_value(stage.outcomes())
-    return {**_scored(outcomes), **_replies(scored_replies(stage), common)}
+    return {**_scored(outcomes), **reply_values(scored_replies(stage), common)}
 
 
 def _scored(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
@@ -117,14 +125,18 @@ def _margin(raw: dict[str, Any]) -> float:
     return float(raw["chosen"] / raw["tokens_chosen"] - raw["rejected"] / raw["tokens_rejected"])
 
 
-def _replies(rows: Sequence[dict[str, Any]], common: frozenset[str]) -> dict[str, dict[str, float]]:
+def reply_values(rows: Sequence[dict[str, Any]], common: frozenset[str]) -> dict[str, dict[str, float]]:
+    """Return measure → prompt → value of the replies of a generation, `reply` and `entropy` of each, in prompt order.
+
+    What other replies hold decides two of them: those are pseudo-values, whose spread knows of it, and not shares of a reply.
+    """
     texts = [row["reply"] for row in rows]
     prompts = [f"prompt-{i}" for i in range(len(rows))]
     columns = {
         "distinct_2": [distinct_2(t) for t in texts],
         "tail": [tail(t, common) for t in texts],
-        "own_words": own_words(texts),
-        "near_duplicate": near_duplicates(texts),
+        "own_words": pseudo_values(own_words(texts), own_words_without(texts)).tolist(),
+        "near_duplicate": pseudo_values(near_duplicates(texts), near_duplicates_without(texts)).tolist(),
     }
     found = {name: by_cluster(column, prompts) for name, column in columns.items()}
     entropy = {p: row["entropy"] for p, row in zip(prompts, rows, strict=True) if row["entropy"] is not None}
