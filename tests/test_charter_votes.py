@@ -421,7 +421,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "head", ["\n", " \n\n", ",,,,\n", '"",\t\n', "\nsep=,\n\n", "\n# vote-convention: agree=+1\n"]
+    "head", ["\n", " \n\n", "\u00a0\n", ",,,,\n", '"",\t\n', "\nsep=,\n\n", "\n# vote-convention: agree=+1\n"]
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -432,6 +432,14 @@ def test_blank_lines_before_the_names_of_the_columns_are_read_past(
     (tmp_path / "votes.csv").write_bytes(text)
     assert cells(read_votes(tmp_path / "votes.csv")) == WANTED
     assert cells(read_votes(tmp_path)) == WANTED
+
+
+@pytest.mark.parametrize("title", ["Export of May", "Export of May,,,,"])
+def test_a_title_above_the_names_of_the_columns_is_one_problem(tmp_path: Path, title: str) -> None:
+    (tmp_path / "votes.csv").write_text(f"{title}\n\n{LOG}")
+    with pytest.raises(InputError, match=r"first line, 'Export of May', names one.*votes\.title") as caught:
+        read_votes(tmp_path / "votes.csv")
+    assert len(caught.value.problems) == 1
 
 
 def test_a_file_of_blank_lines_holds_nothing(tmp_path: Path) -> None:

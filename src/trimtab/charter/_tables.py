@@ -28,6 +28,7 @@ ENDINGS = (".csv", ".tsv", ".json")
 TELLING = ("vote", "comment", "particip", "ballot")  # in the name of a file that is not passed over
 SHOWN = 20
 DELIMITERS = ",;\t"
+PARTING = str.maketrans("", "", f'{DELIMITERS}"')
 DECLARED = "# vote-convention:"  # how Polis lets a file of votes say what its signs mean
 Names = Mapping[str, list[str]]
 
@@ -192,6 +193,8 @@ def _read_csv(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         )
     except pa.ArrowInvalid as error:
         raise _not_csv(path, error) from error
+    if broken and len(header) == 1 and not table.num_rows:
+        raise _titled(path, header[0])
     if broken:
         raise InputError(broken[:SHOWN])
     columns = {name: _whole(table.column(name)) for name in header}
@@ -199,8 +202,15 @@ def _read_csv(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     used = {
         n: c for n, c in columns.items() if n.strip() or any(v and v.strip() for v in c.unique().to_pylist())
     }
+    if len(named := [n for n in used if n.strip()]) == 1 and len(used) > 2:
+        raise _titled(path, named[0])
     told = f"{path.name} is read as Windows-1252, since it is not UTF-8"
     return used, ((told,) if form.encoding == "cp1252" else ())
+
+
+def _titled(path: Path, title: str) -> InputError:
+    message = f"its first line, {title[:60]!a}, names one column, and there are more"
+    return _unusable("title", path, message, "Delete what stands above the names of the columns")
 
 
 def _whole(column: Any) -> Any:
@@ -247,7 +257,7 @@ def _before(line: str, path: Path) -> bool:
     if declared and "agree=-1" in line.replace("disagree=-1", ""):
         raise _unusable("sign", path, f"says {line[:80]!a}", "Multiply the votes by -1: 1 is agree here")
     # The second is how a spreadsheet is told what parts the cells, the third how it saves an empty row.
-    return declared or line.startswith("sep=") or not line.strip(f'{DELIMITERS}" \r\n')
+    return declared or line.startswith("sep=") or not line.translate(PARTING).strip()
 
 
 def _encoding(start: bytes, file: Any) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from trimtab.statistics._clustered import numbers, same_length
 
 if TYPE_CHECKING:
@@ -23,4 +25,4 @@ def pseudo_values(shares: ArrayLike, gained: ArrayLike) -> Floats:
     """
     own, others = numbers(shares, "shares"), numbers(gained, "gained")
     same_length("pseudo-values", own, others)
-    return own - others + others.mean()
+    return np.asarray(own - others + others.mean())
