@@ -34,9 +34,8 @@ class Pace:
     begin: float
 
 
-# Measured; in float32 on the stages of a run and their suites, in bfloat16 before prompts were read in small batches, but for
-# what it takes to begin, which is reckoned from float32.
-BF16 = Pace("bfloat16", 2, 260, 1500, 500, 1.0)
+# Measured on the stages of a run and their suites; what it takes to begin in bfloat16 is reckoned from float32.
+BF16 = Pace("bfloat16", 2, 180, 700, 245, 1.8)
 FLOAT32 = Pace("float32", 4, 72, 290, 130, 4.5)  # prompts of a hundred tokens are read within what it writes
 # What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted from
 # what 3,320 prompts took in float32, 13 minutes.

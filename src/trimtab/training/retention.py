@@ -15,7 +15,7 @@ LENGTH = 160  # tokens of each that are read
 
 
 def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: int) -> Any:
-    """Return a subclass of a TRL trainer that adds `WEIGHT` · KL(bare ‖ trained) to its loss, a mean over tokens (nats).
+    """Return a subclass of a TRL trainer that adds `WEIGHT` · KL(bare ‖ trained) to its loss, per token of each text (nats).
 
     `texts` are `sft` records, the tokens those of their last turn, in batches drawn anew for each step. To keep to the
     bare model's predictions on other data is learning without forgetting (Li and Hoiem 2016). Without a text of which
@@ -40,13 +40,15 @@ def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: in
 
 
 def divergence(network: Any, ids: Any, mask: Any, learned: Any) -> Any:
-    """Return KL(bare ‖ trained) of a PEFT model's next-token predictions, a mean over the tokens `learned` (nats).
+    """Return KL(bare ‖ trained) of a PEFT model's next-token predictions: the mean over texts of that over their tokens (nats).
 
-    All three are of shape texts × tokens; `mask` is 1 and `learned` true where a token counts.
+    All three are of shape texts × tokens; `mask` is 1 and `learned` true where a token counts. Texts weigh the same, or the
+    model's own short answers would count for little beside long passages.
     """
     import torch
 
     places = learned[:, 1:]
+    share = (1 / places.sum(1, keepdim=True).clamp(min=1)).expand(places.shape)[places]  # of its text, of each token
 
     def predictions() -> Any:
         logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits
@@ -55,7 +57,7 @@ def divergence(network: Any, ids: Any, mask: Any, learned: Any) -> Any:
     trained = predictions()
     with torch.no_grad(), network.disable_adapter():
         bare = predictions()
-    return (bare.exp() * (bare - trained)).sum(-1).mean()
+    return ((bare.exp() * (bare - trained)).sum(-1) * share).sum() / len(ids)
 
 
 def _cut(tokens: dict[str, list[int]]) -> dict[str, list[int]]:
