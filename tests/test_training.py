@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -229,23 +230,29 @@ def test_what_is_retained_moves_less_while_the_preference_is_learned(
     assert kept.last_loss < kept.first_loss
     change = moved(model, tmp_path / "free")
     assert moved(model, tmp_path / "kept") < change / 2
-    assert reported(model, tmp_path / "free") == pytest.approx(change, rel=1e-3)
+    network = peft(model, tmp_path / "free")
+    each = [reported(model, network, [text]) for text in TEXTS]
+    assert float(np.mean(each)) == pytest.approx(change, rel=1e-3)
+    more = Record(
+        kind="sft", messages=conversation("Say more.", "It rained " * 30)
+    )  # and longer than the others
+    alone = [*each, reported(model, network, [more])]
+    assert reported(model, network, [*TEXTS, more]) == pytest.approx(float(np.mean(alone)), rel=1e-3)
 
 
-def reported(model: LocalModel, folder: Path) -> float:
-    """Return the same as `moved`, as training counts it."""
-    import torch
+def peft(model: LocalModel, folder: Path) -> Any:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    network = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model.folder), folder).eval()
-    found = []
-    for text in TEXTS:
-        made = row(model, text)
-        ids, labels = torch.tensor([made["input_ids"]]), torch.tensor([made["labels"]])
-        with torch.inference_mode():
-            found.append(float(retention.divergence(network, ids, torch.ones_like(ids), labels >= 0)))
-    return float(np.mean(found))
+    return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model.folder), folder).eval()
+
+
+def reported(model: LocalModel, network: Any, texts: list[Record]) -> float:
+    """Return the divergence of a batch, as training counts it."""
+    import torch
+
+    with torch.inference_mode():
+        return float(retention.divergence(network, *retention._batch([row(model, t) for t in texts], model)))
 
 
 def test_without_a_text_that_can_be_read_nothing_is_retained(model: LocalModel) -> None:
@@ -265,6 +272,7 @@ def test_answers_of_the_model_itself_are_told_from_others() -> None:
 FULL_DISK = """
 import math, resource, sys
 from pathlib import Path
+from typing import Any
 import numpy as np
 from trimtab.errors import InputError
 from trimtab.models.guard import Guard
