@@ -20,13 +20,16 @@ from trimtab.screens.hidden import Hidden, invisible, lookalikes
 from trimtab.screens.injection import Injection
 from trimtab.screens.language import UNKNOWN, Languages
 from trimtab.screens.lineage import LineageScreen
+from trimtab.screens.numbers import is_card, is_iban
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.scan import row_screens
 from trimtab.screens.screen import RowScreen, all_hits
-from trimtab.screens.secrets import Secrets, is_card, is_iban
+from trimtab.screens.secrets import Secrets
 from trimtab.screens.settings import Settings
 
 LONG = "The river runs past the old mill and on to the sea, where it ends at last"
+
+PEM = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEA"
 
 
 def sft(prompt: str = "Tell me of the sea.", reply: str = "It is wide.") -> Record:
@@ -187,14 +190,14 @@ def test_words_of_two_scripts_are_found_and_signs_of_science_are_not() -> None:
     ("text", "code"),
     [
         ("key AKIAIOSFODNN7EXAMPLQ here", "secrets.key"),
-        ("-----BEGIN RSA PRIVATE KEY-----", "secrets.key"),
+        (f"-----BEGIN RSA PRIVATE KEY-----\n{PEM}", "secrets.key"),
         ("postgres://admin:hunter22@localhost:5432", "secrets.key"),
         ("write to jane.roe@acme.io", "personal.email"),
         ("call +1 (212) 736-5000 now", "personal.phone"),
         ("card 4929 1234 5678 9016?", ""),
         ("card 4539 1488 0343 6467 ok", "personal.card"),
         ("account DE89 3704 0044 0532 0130 00", "personal.card"),
-        ("number 123-45-6789 of hers", "personal.number"),
+        ("number 536-22-8174 of hers", "personal.number"),
         ("I met Dr. Jane Roe there", "personal.name"),
         ("write to a@example.com or b@mail.example.org", ""),
         ("call 212-555-0100 or 555-0199", ""),
@@ -206,7 +209,7 @@ def test_words_of_two_scripts_are_found_and_signs_of_science_are_not() -> None:
         ('{"api_key": "9fK3aB77dQzPq1LmN0xYtR", "user": "bob"}', "secrets.key"),
         ('{"password": "Tr0ub4dor&3xyZ"}', "secrets.key"),
         ("api_key = 'a1b2c3d4e5f60718293a4b5c6d7e8f90'", "secrets.key"),
-        ("-----BEGIN PGP PRIVATE KEY BLOCK-----", "secrets.key"),
+        (f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{PEM}", "secrets.key"),
         ("https://hooks.slack.com/services/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", "secrets.key"),
         ("xapp-1-A0123456789-1234567890123-abcdef0123456789abcdef0123456789", "secrets.key"),
         ("SG.aBcDeFgHiJkLmNoPqRsTuV.aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789aBcDeFg", "secrets.key"),

@@ -47,9 +47,14 @@ class Form(RowScreen):
         # Where a text of a row begins or ends, so does a line of them all.
         self._anywhere["placeholder"] = f"(?m:{self._placeholder}|{self._joined})"
         self._in_replies = {name: any_of(known[name]) for name in ("no_reply", "boilerplate")} | {
-            "runaway": any_of([known["runaway"]])
+            "runaway": any_of([known["runaway"]]),
+            "dummy": any_of([known["dummy"]]),
         }
         self._braces, self._brackets = (re.compile(any_of(p)) for p in ([known["braces"]], known["slot"]))
+        self._dummy, self._dummy_asked = (
+            re.compile(any_of([known["dummy"]])),
+            re.compile(any_of(known["dummy_asked"])),
+        )
         self._unfinished = frozenset(known["unfinished"])
 
     def hits(self, batch: Batch) -> Hits:
@@ -57,6 +62,7 @@ class Form(RowScreen):
         anywhere = matching_each(batch.column, self._anywhere)
         in_replies = matching_each(batch.reply_column, self._in_replies)
         slots = [i for i in anywhere["slot"] if self._unfilled(batch.texts[i])]
+        dummies = [i for i in in_replies["dummy"] if self._unasked(batch.prompt(i), batch.replies[i])]
         return {
             "form.empty": [i for i, parts in enumerate(batch.parts) if is_empty(parts)],
             "form.placeholder": sorted(
@@ -72,7 +78,7 @@ class Form(RowScreen):
             "form.truncated": [
                 i for i, r in enumerate(batch.replies) if r[-1:] not in _CLOSED and self._cut_off(r)
             ],
-            "form.template": sorted({*anywhere["template"], *slots, *in_replies["runaway"]}),
+            "form.template": sorted({*anywhere["template"], *slots, *dummies, *in_replies["runaway"]}),
             "form.boilerplate": in_replies["boilerplate"],
         }
 
@@ -97,6 +103,10 @@ class Form(RowScreen):
         """Whether a text has a slot outside of code."""
         prose = _CODE.sub(" ", text)
         return bool(self._brackets.search(prose) or self._braces.search(_CODE_LINE.sub("", prose)))
+
+    def _unasked(self, prompt: str, reply: str) -> bool:
+        """Whether a reply has dummy text outside of code, and its request neither has nor wants any."""
+        return not self._dummy_asked.search(prompt) and self._dummy.search(_CODE.sub(" ", reply)) is not None
 
     def _cut_off(self, reply: str) -> bool:
         """Whether a reply of some length ends in a word that ends no sentence, or in a comma or dash after a letter."""
