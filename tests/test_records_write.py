@@ -12,12 +12,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from trimtab.errors import InputError
 from trimtab.records.read import read_records
 from trimtab.records.record import Record, conversation
-from trimtab.records.write import check_writable, read_jsonl, write_json, write_jsonl, write_records
+from trimtab.records.write import (
+    check_writable,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    write_records,
+    write_tables,
+)
 
 RECORDS = [Record(kind="sft", messages=conversation(f"q{i}", "a" * 50)) for i in range(50)]
 SUFFIXES = ("jsonl", "jsonl.gz", "parquet")
@@ -149,3 +158,20 @@ def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"write\.not-a-file"):
         check_writable(tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_tables_side_by_side_are_all_there_or_none(tmp_path: Path) -> None:
+    one, two = pa.table({"a": [1, 2]}), pa.table({"b": ["x"]})
+    files = [(tmp_path / "one.parquet", one.schema), (tmp_path / "two.parquet", two.schema)]
+    write_tables(files, [(one, two), (one, two)])
+    assert pq.read_table(tmp_path / "one.parquet")["a"].to_pylist() == [1, 2, 1, 2]
+    assert pq.read_table(tmp_path / "two.parquet")["b"].to_pylist() == ["x", "x"]
+
+    def broken() -> Iterator[tuple[Any, Any]]:
+        yield one, two
+        raise ValueError("in the middle")
+
+    others = [(tmp_path / f"new/{path.name}", schema) for path, schema in files]
+    with pytest.raises(ValueError, match="in the middle"):
+        write_tables(others, broken())
+    assert list((tmp_path / "new").iterdir()) == []

@@ -51,6 +51,7 @@ def rows(n: int, start: int = 0) -> list[Row]:
 
 
 def write(path: Path, lines: Sequence[Row | str | bytes]) -> Path:
+    path.parent.mkdir(exist_ok=True)
     encoded = [
         json.dumps(x).encode() if isinstance(x, dict) else x.encode() if isinstance(x, str) else x
         for x in lines
@@ -75,6 +76,25 @@ def read(path: Path) -> list[Row]:
 def changed(row: Row, words: int) -> Row:
     """Return a row whose reply ends in other words."""
     return {**row, "output": " ".join([*row["output"].split()[:-words], *["other"] * words])}
+
+
+def test_each_part_is_read_once_for_what_is_kept_and_excluded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(3):
+        write(tmp_path / f"data/{i}.jsonl", [*rows(5, start=5 * i), {"instruction": "a", "output": ""}, "{"])
+    read_parts: list[str] = []
+    whole = pq.read_table
+
+    def counted(path: Path, **how: Any) -> Any:
+        if "raw" in how.get("columns", ()):
+            read_parts.append(Path(path).name)
+        return whole(path, **how)
+
+    monkeypatch.setattr(pq, "read_table", counted)
+    done = run(tmp_path / "data", tmp_path / "out", settings=Settings(near=False))
+    assert (done.kept, done.excluded) == (15, 6)
+    assert read_parts == [f"rows-{i:05}.parquet" for i in range(3)]
 
 
 def test_kept_and_excluded_are_what_was_read(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -72,19 +72,30 @@ def write_parquet(path: Path, table: Any, *, compression: str = "zstd") -> str:
     )
 
 
-def write_tables(path: Path, schema: Any, tables: Iterable[Any]) -> str:
-    """Write Arrow tables of one schema as one Parquet file, one after the other, atomically; returns the SHA-256.
+def write_tables(files: Sequence[tuple[Path, Any]], tables: Iterable[Sequence[Any]]) -> None:
+    """Write Parquet files side by side: of each item of `tables` one Arrow table to each file, a path and its schema.
 
-    Raises InputError when the disk refuses.
+    All that is held at a time is one item. A file is there whole or not at all. Raises InputError when the disk refuses.
     """
     import pyarrow.parquet as pq
 
-    def fill(file: IO[bytes]) -> None:
+    writers: list[Any] = []
+
+    def fill(file: IO[bytes], schema: Any, left: Sequence[tuple[Path, Any]]) -> None:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for table in tables:
+            writers.append(writer)
+            open_next(left)
+
+    def open_next(left: Sequence[tuple[Path, Any]]) -> None:
+        if left:
+            (path, schema), *others = left
+            _atomic(path, lambda file: fill(file, schema, others))
+            return
+        for item in tables:
+            for writer, table in zip(writers, item, strict=True):
                 writer.write_table(table)
 
-    return _atomic(path, fill)
+    open_next(files)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

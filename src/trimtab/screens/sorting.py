@@ -36,9 +36,7 @@ class Mark:
 
     def flags(self, table: Any) -> NDArray[np.int64]:
         """Return the codes of the rows of a part as bits: those that it holds already, and those of this mark."""
-        import numpy as np
-
-        flags = np.array(table["flags"].to_pylist(), np.int64)
+        flags: NDArray[np.int64] = table["flags"].to_numpy().copy()
         rows = table["row"].to_pylist()
         for code, found in self.found.items():
             if found:
@@ -87,27 +85,22 @@ def sort_rows(parts: Sequence[Path], mark: Mark, exclude: Sequence[str], out: Pa
     """
     codes = [code for code in abouts() if code in {*exclude, UNREADABLE}]
     mask = sum(bits()[code] for code in codes)
-    counts, kinds = {"kept": 0, "excluded": 0, **dict.fromkeys(codes, 0)}, Counter[str]()
+    counts, kinds = Counter[str](), Counter[str]()
 
-    def kept() -> Iterator[Any]:
+    def sorted_parts() -> Iterator[tuple[Any, Any]]:
+        # Once for both files: parts are as large as the dataset, and may lie on a disk of a cluster.
         for table, flags in _marked(parts, mark):
-            chosen = table.filter(flags & mask == 0).select(record_schema().names)
-            counts["kept"] += len(chosen)
-            kinds.update(chosen["kind"].to_pylist())
-            yield chosen.cast(record_schema())
-
-    def excluded() -> Iterator[Any]:
-        for whole, flags in _marked(parts, mark):
             left = flags & mask
+            chosen = table.filter(left == 0).select(record_schema().names)
+            kinds.update(chosen["kind"].to_pylist())
             reasons = [[code for code in codes if f & bits()[code]] for f in left[left != 0].tolist()]
-            made = _excluded(whole.filter(left != 0), reasons, mark)
-            counts["excluded"] += len(made)
-            for code in (code for row in reasons for code in row):
-                counts[code] += 1
-            yield made
+            made = _excluded(table.filter(left != 0), reasons, mark)
+            counts.update(kept=len(chosen), excluded=len(made))
+            counts.update(code for row in reasons for code in row)
+            yield chosen.cast(record_schema()), made
 
-    write_tables(out / "kept.parquet", record_schema(), kept())
-    write_tables(out / "excluded.parquet", excluded_schema(), excluded())
+    files = [(out / "kept.parquet", record_schema()), (out / "excluded.parquet", excluded_schema())]
+    write_tables(files, sorted_parts())
     reasons = {code: counts[code] for code in codes if counts[code]}
     return Sorted(counts["kept"], counts["excluded"], reasons, dict(kinds))
 

@@ -34,15 +34,20 @@ class Usual:
 
     def odd(self, table: Any) -> dict[str, NDArray[np.bool_]]:
         """Return for each code which rows of a part (columns `language` and `step`) are not as most are."""
-        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-        languages, steps = table["language"].to_pylist(), table["step"].to_pylist()
-        known = {None, UNKNOWN, self.language}
         found = {}
         if self.language is not None:
-            found[LANGUAGE] = np.array([language not in known for language in languages], bool)
+            known = pc.is_in(
+                table["language"], value_set=pa.array([UNKNOWN, self.language, None], pa.string())
+            )
+            found[LANGUAGE] = ~known.to_numpy()
         if self.lengths is not None:
-            found[LENGTH] = np.array([step is not None and self.is_far(step) for step in steps], bool)
+            steps = (
+                table["step"].cast(pa.float64()).to_numpy()
+            )  # NaN where there is none, which is beyond nothing
+            found[LENGTH] = (steps < self.lengths[0]) | (steps > self.lengths[1])
         return found
 
     def is_far(self, step: int) -> bool:
