@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import rfc8785
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -69,6 +70,29 @@ def test_ids_are_of_canonical_json(record: Record) -> None:
     lineage = record.lineage.model_dump(mode="json", exclude={"time"})
     assert record.id == digest({"kind": record.kind, **record.content()})
     assert record.lineage_id == digest({"id": record.id, "lineage": lineage})
+
+
+def test_every_character_is_written_as_canonical_json_writes_it() -> None:
+    every = "".join(chr(i) for i in range(0x110000) if not 0xD800 <= i < 0xE000)
+    for start in range(0, len(every), 4096):
+        text = every[start : start + 4096]
+        record = checked_record("pair", text_a=text, text_b="1e400 12345678901234567890 -0.0 NaN")
+        same = record.id == digest(
+            {"kind": "pair", **record.content()}
+        )  # no difference of megabytes in a message
+        assert same, f"U+{ord(text[0]):04X} to U+{ord(text[-1]):04X}"
+
+
+@given(st.text(st.characters()), st.text(st.characters()))
+def test_a_text_has_the_bytes_of_canonical_json_or_none(role: str, content: str) -> None:
+    record = checked_record("sft", messages=(checked_message(role, content),))
+    try:
+        told = digest({"kind": "sft", **record.content()})
+    except rfc8785.CanonicalizationError:  # a lone surrogate
+        with pytest.raises(ValueError, match="surrogate"):
+            _ = record.id
+    else:
+        assert record.id == told
 
 
 @given(RECORD)

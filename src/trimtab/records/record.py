@@ -10,11 +10,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from json.encoder import encode_basestring as _quoted
 from typing import Annotated, Any, Literal, TypeVar
 
 import rfc8785
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import to_json
 
 from trimtab import __version__
 
@@ -30,9 +30,11 @@ CONTENT: dict[str, tuple[str, ...]] = {
 
 # The canonical JSON of kind and content, keys in order; the fields above are in order too.
 _FORM = {
-    kind: "{"
-    + ",".join(f'"{f}":' + (f'"{kind}"' if f == "kind" else "%s") for f in sorted(("kind", *fields)))
-    + "}"
+    kind: (
+        "{"
+        + ",".join(f'"{f}":' + (f'"{kind}"' if f == "kind" else "%b") for f in sorted(("kind", *fields)))
+        + "}"
+    ).encode()
     for kind, fields in CONTENT.items()
 }
 
@@ -135,7 +137,7 @@ class Record(_Frozen):
     def id(self) -> str:
         """SHA-256 of kind and content."""
         values = tuple([_json_of(getattr(self, f)) for f in CONTENT[self.kind]])
-        return sha256((_FORM[self.kind] % values).encode())
+        return sha256(_FORM[self.kind] % values)
 
     @property
     def lineage_id(self) -> str:
@@ -157,9 +159,9 @@ class Record(_Frozen):
 
 
 @lru_cache(maxsize=4096)
-def _without_time(lineage: Lineage) -> str:
+def _without_time(lineage: Lineage) -> bytes:
     # Foreign rows all have the same one: it is written out once.
-    return _canonical(lineage.model_dump(mode="json", exclude={"time"}))
+    return _canonical(lineage.model_dump(mode="json", exclude={"time"})).encode()
 
 
 def all_ids(records: Sequence[Record]) -> list[tuple[str, str]]:
@@ -169,9 +171,9 @@ def all_ids(records: Sequence[Record]) -> list[tuple[str, str]]:
     return [_both_ids(record, lineages[id(record.lineage)]) for record in records]
 
 
-def _both_ids(record: Record, lineage: str) -> tuple[str, str]:
+def _both_ids(record: Record, lineage: bytes) -> tuple[str, str]:
     identity = record.id
-    return identity, sha256(f'{{"id":"{identity}","lineage":{lineage}}}'.encode())
+    return identity, sha256(b'{"id":"%b","lineage":%b}' % (identity.encode(), lineage))
 
 
 def _plain(value: str | tuple[Message, ...] | None) -> Any:
@@ -180,15 +182,19 @@ def _plain(value: str | tuple[Message, ...] | None) -> Any:
     return [{"role": m.role, "content": m.content} for m in value]
 
 
-_quoted_role = lru_cache(maxsize=64)(_quoted)
+_quoted_role = lru_cache(maxsize=64)(to_json)
 
 
-def _json_of(value: str | tuple[Message, ...]) -> str:
-    """Return a text, or turns, as canonical JSON; here, and not in general, Python's quoting is RFC 8785's."""
+def _json_of(value: str | tuple[Message, ...]) -> bytes:
+    """Return a text, or turns, as canonical JSON.
+
+    Of texts, and not in general, pydantic's writer gives the bytes of RFC 8785 (a test proves it for every character), in
+    less than half of the time of Python's.
+    """
     if isinstance(value, str):
-        return _quoted(value)
-    turns = [f'{{"content":{_quoted(m.content)},"role":{_quoted_role(m.role)}}}' for m in value]
-    return f"[{','.join(turns)}]"
+        return to_json(value)
+    turns = [b'{"content":%b,"role":%b}' % (to_json(m.content), _quoted_role(m.role)) for m in value]
+    return b"[%b]" % b",".join(turns)
 
 
 def checked_message(role: str, content: str) -> Message:
