@@ -15,6 +15,7 @@ import pytest
 from tests.test_screens_dataset import rows, write
 from trimtab.errors import ConfigError
 from trimtab.governance.screening import decide_screen, overall_screen, read_screen_policy
+from trimtab.report.screening import share
 from trimtab.screens.finding import Finding, not_run, share_of_rows
 from trimtab.screens.modelled import CODES
 from trimtab.statistics.estimate import Estimate
@@ -257,3 +258,15 @@ def test_a_guard_of_a_run_reads_the_requests(command: Command, tmp_path: Path, g
     assert (code, done["kept"], done["reasons"]) == (1, 1, {"content.hazard": 2})
     code, out, _ = command("screen", data, "-o", tmp_path / "out", "--policy", policy, "--json")
     assert (code, json.loads(out.splitlines()[-1])["outcome"]) == (3, "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "told"),
+    [
+        (9 / 51953, 9.1e-5, 3.3e-4, "0.017 %; of more rows from this source [0.0091, 0.033]"),
+        (0.0, 0.0, 7.4e-5, "0.0 %; of more rows from this source [0.0, 0.0074]"),
+        (0.5, 0.25, 0.75, "50.0 %; of more rows from this source [25.0, 75.0]"),
+    ],
+)
+def test_the_share_of_rare_rows_is_not_none(value: float, low: float, high: float, told: str) -> None:
+    assert share({"value": value, "low": low, "high": high}) == told

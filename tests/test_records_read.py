@@ -253,6 +253,8 @@ def test_many_keys_of_which_one_is_twice_take_no_quadratic_time() -> None:
         ("r.jsonl", '{"text": "é"}'.encode("latin-1"), "records.not-utf8"),
         ("r.jsonl", '{"text": "é"}'.encode("utf-16"), "records.not-utf8"),
         ("r.csv", "text\né".encode("utf-16"), "records.not-utf8"),
+        ("r.jsonl", '{"text": "é"}'.encode("utf-16-le"), "records.not-utf8"),
+        ("r.csv", "text\né".encode("utf-16-be"), "records.not-utf8"),
         ("r.csv", "é\nx".encode("latin-1"), "records.not-utf8"),
         ("r.csv", b"text,text\na,b", "records.csv"),
         ("r.jsonl.gz", gzip.compress(GOOD.encode(), mtime=0)[:-4], "records.gzip"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from trimtab.records.record import Record, conversation
@@ -183,3 +185,30 @@ def test_a_document_of_dummy_text_is_left_over() -> None:
 )
 def test_a_card_has_an_issuer_its_length_and_a_checksum(digits: str, card: bool) -> None:
     assert is_card(digits) == card
+
+
+def test_random_sums_lists_and_codes_hold_few_numbers_of_people() -> None:
+    draw = random.Random(1)
+
+    def n(digits: int) -> str:
+        return str(draw.randrange(10 ** (digits - 1), 10**digits))
+
+    def row() -> str:
+        return (
+            f"Compute {n(3)}-{n(2)}-{n(4)}.",
+            "Sort: " + ", ".join(n(draw.randrange(1, 17)) for _ in range(8)),
+            f"What is {n(3)} - {n(3)} - {n(4)}?",
+            "Add " + " ".join(n(draw.randrange(2, 5)) for _ in range(7)),
+            f"{draw.random()} + {draw.random():.14f} = ?",
+            f"Factor {n(draw.randrange(10, 20))}. It is {n(5)}*{n(8)}.",
+            f"At 2024-{n(2)}-{n(2)} {n(13)} ms v{n(1)}.{n(3)}.{n(3)}.{n(4)}",
+            f"ISBN 978-{n(1)}-{n(3)}-{n(5)}-{n(1)}, {n(3)}-{n(2)}-{n(5)}, {n(4)} {n(4)} {n(4)} {n(4)} {n(4)}",
+        )[draw.randrange(8)]
+
+    total = 40_000
+    found = Secrets().hits(
+        Batch([Record(kind="sft", messages=conversation(row(), "So.")) for _ in range(total)])
+    )
+    assert not found["personal.number"]
+    assert not found["secrets.key"]
+    assert sum(map(len, found.values())) < 0.012 * total

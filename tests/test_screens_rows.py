@@ -109,6 +109,16 @@ def test_ordinary_rows_have_no_fault_of_form(record: Record) -> None:
 
 
 @pytest.mark.parametrize(
+    ("texts", "empty"), [(" ,q,a", False), ("s, ,a", True), ("s,q,", True), (",,a", True)]
+)
+def test_an_empty_system_turn_leaves_nothing_unsaid(texts: str, empty: bool) -> None:
+    roles = ("system", "user", "assistant")
+    talk = tuple(Message(role=r, content=t) for r, t in zip(roles, texts.split(","), strict=True))
+    for record in (Record(kind="sft", messages=talk), Record(kind="preference", chosen=talk, rejected=talk)):
+        assert ("form.empty" in codes(Form(), record)) == empty
+
+
+@pytest.mark.parametrize(
     ("roles", "fine"),
     [
         ("user assistant tool assistant", True),

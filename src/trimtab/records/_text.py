@@ -58,7 +58,8 @@ def _lines(stream: Stream, path: Path) -> Iterator[tuple[int, bytes | None]]:
     while line := stream.readline(MAX_LINE + 1):
         number += 1
         if number == 1:
-            if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            # Without its mark, UTF-16 has a zero in one of the first two bytes, which no text of these formats has.
+            if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or line[:2].count(0) == 1:
                 raise not_utf8(path)
             line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) > MAX_LINE and not line.endswith(b"\n"):

@@ -66,8 +66,7 @@ def write_screen_report(summary: Mapping[str, Any], path: Path) -> Path:
         idle=[f for f in findings if f["status"] == "not run"],
         reasons=rows_by_reason(reasons),
         figure=figure,
-        level=level,
-        interval=interval,
+        share=share,
         count=count,
     )
 
@@ -84,6 +83,13 @@ def figure(estimate: Mapping[str, Any], drawn_from: int = 0) -> str:
     if estimate["unit"] == "share":
         told = f"{round(estimate['value'] * estimate['n']):,} of {estimate['n']:,}"
     return f"{told}, in a sample of all {drawn_from:,}" if drawn_from else told
+
+
+def share(estimate: Mapping[str, Any]) -> str:
+    """Return a share of rows, and its interval for more of them; of rare rows so many digits that it does not read 0.0 %."""
+    percents = [100 * estimate[name] for name in ("value", "low", "high")]
+    value, low, high = (f"{p:.2g}" if 0 < p < 1 else f"{p:.1f}" for p in percents)
+    return f"{value} %; of more rows from this source [{low}, {high}]"
 
 
 def _table(summary: Mapping[str, Any]) -> Any:

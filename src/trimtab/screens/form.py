@@ -24,6 +24,7 @@ _OPEN = (",", "\u2013", "\u2014")
 _LEAST_WORDS = 15
 # What nearly all replies end in: no word, and nothing of _OPEN.
 _CLOSED = frozenset(".!?:;)]}>\"'`*|")
+_SYSTEM = ("system", "developer")
 # Whose turn may follow whose: tools, one or several, answer what the assistant called, and it goes on from there.
 _NEXT = {"": ("user",), "user": ("assistant",), "assistant": ("user", "tool"), "tool": ("tool", "assistant")}
 
@@ -64,7 +65,11 @@ class Form(RowScreen):
         slots = [i for i in anywhere["slot"] if self._unfilled(batch.texts[i])]
         dummies = [i for i in in_replies["dummy"] if self._unasked(batch.prompt(i), batch.replies[i])]
         return {
-            "form.empty": [i for i, parts in enumerate(batch.parts) if is_empty(parts)],
+            "form.empty": [
+                i
+                for i, parts in enumerate(batch.parts)
+                if is_empty(parts) and is_empty(spoken(batch.records[i], parts))
+            ],
             "form.placeholder": sorted(
                 {*self._placeholders(batch, anywhere["placeholder"]), *in_replies["no_reply"]}
             ),
@@ -123,6 +128,12 @@ def is_empty(parts: Sequence[str]) -> bool:
     return "" in parts or any(map(str.isspace, parts))
 
 
+def spoken(record: Record, parts: Sequence[str]) -> Sequence[str]:
+    """Return the texts of a row but for a system turn that it begins with: many exports have one, if only an empty one."""
+    talk = record.messages or record.chosen or ()
+    return parts[1:] if len(talk) > 1 and talk[0].role in _SYSTEM else parts
+
+
 def is_long(parts: Sequence[str], longest: int) -> bool:
     """Whether the texts of a row have more than `longest` characters together."""
     return sum(map(len, parts)) > longest
@@ -146,6 +157,6 @@ def _take_turns(messages: Sequence[Message]) -> bool:
     roles = [message.role for message in messages]
     if roles == ["user", "assistant"]:  # as nearly all are
         return True
-    talk = list(dropwhile(("system", "developer").__contains__, roles))
+    talk = list(dropwhile(_SYSTEM.__contains__, roles))
     turns = pairwise(["", *talk])
     return talk[-1:] == ["assistant"] and all(role in _NEXT.get(before, ()) for before, role in turns)
