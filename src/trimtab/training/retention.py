@@ -48,7 +48,9 @@ def divergence(network: Any, ids: Any, mask: Any, learned: Any) -> Any:
     import torch
 
     places = learned[:, 1:]
-    share = (1 / places.sum(1, keepdim=True).clamp(min=1)).expand(places.shape)[places]  # of its text, of each token
+    share = (1 / places.sum(1, keepdim=True).clamp(min=1)).expand(places.shape)[
+        places
+    ]  # of its text, of each token
 
     def predictions() -> Any:
         logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits
