@@ -210,6 +210,20 @@ def test_a_long_row_of_csv_is_rejected_whole(tmp_path: Path, monkeypatch: pytest
     assert [r.code for r in reading.rejected] == ["records.line-too-long"]
 
 
+@pytest.mark.parametrize(
+    ("text", "replies"),
+    [
+        ('\ninstruction;input;output\nWhy?;;"So; it is"\nHow?;;Thus, so.\n', ["So; it is", "Thus, so."]),
+        ("prompt\tcompletion\nWhy?\tSo, or so; yes.\n", ["So, or so; yes."]),
+        ("prompt,completion\nWhy; how?,So;\n", ["So;"]),
+    ],
+)
+def test_the_header_of_csv_says_what_parts_its_cells(text: str, replies: list[str], tmp_path: Path) -> None:
+    reading = read_records(written(tmp_path / "r.csv", text))
+    assert [r.messages[-1].content for r in reading.records if r.messages] == replies
+    assert not reading.rejected
+
+
 def test_a_quote_left_open_names_all_the_lines_it_swallows(tmp_path: Path) -> None:
     reading = read_records(written(tmp_path / "r.csv", 'text\nfirst\n"open\nsecond\nthird\n'))
     assert [(r.place, r.code) for r in reading.rejected] == [("line 3 to 5", "records.csv")]

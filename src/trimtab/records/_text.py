@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -161,7 +162,8 @@ def _csv(stream: Stream, path: Path) -> Iterator[Item]:
     csv.field_size_limit(MAX_LINE)
     long: list[int] = []
     raw = _Raw()
-    table = csv.reader(raw.seen(_csv_lines(stream, path, long)), strict=True)
+    first, lines = _begun(raw.seen(_csv_lines(stream, path, long)))
+    table = csv.reader(lines, strict=True, delimiter=_delimiter(first))
     header = _header(table, path)
     if long:
         message = f"has a line over {MAX_LINE // 2**20} MiB before or in its header"
@@ -187,6 +189,21 @@ def _csv(stream: Stream, path: Path) -> Iterator[Item]:
         elif cells:
             row = _csv_row(header, cells, _span(place, table.line_num))
             yield place, replace(row, text=raw.text()) if isinstance(row, Rejected) else row
+
+
+def _begun(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
+    """Return the first line that is not blank, and all lines."""
+    start: list[str] = []
+    for line in lines:
+        start.append(line)
+        if line.strip():
+            break
+    return start[-1] if start else "", chain(start, lines)
+
+
+def _delimiter(header: str) -> str:
+    """Return the comma, or where the header has none what parts its names: spreadsheets of many countries write semicolons."""
+    return "," if "," in header else max(",;\t", key=header.count)
 
 
 class _Raw:
