@@ -194,6 +194,20 @@ def _found(column: Any, pattern: str) -> NDArray[np.int64]:
     return np.flatnonzero(pc.match_substring_regex(column, pattern).to_numpy(zero_copy_only=False))
 
 
+def first_match(text: str, pattern: str) -> str:
+    """Return what `pattern` (RE2, its groups without capture) matches first in a text; empty where it does not."""
+    import pyarrow.compute as pc
+
+    found = pc.extract_regex(arrow([text]), f"(?P<seen>{pattern})")[0].as_py()
+    return found["seen"] if found else ""
+
+
+def quoted(text: str, most: int = 60) -> str:
+    """Return a text as one line of ASCII in quotes, cut at `most` characters."""
+    line = " ".join(text.split())
+    return ascii(line if len(line) <= most else f"{line[:most]}...")
+
+
 def open_ended(pattern: str) -> str:
     """Return a guard for `pattern`: what repeats m to n times repeats m times or more, and 4 if m is more.
 

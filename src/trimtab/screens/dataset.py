@@ -18,7 +18,7 @@ from trimtab.screens.leaks import with_cases
 from trimtab.screens.modelled import Models
 from trimtab.screens.repeats import Repeats, Told, find_repeats, kept_first
 from trimtab.screens.sample import draw
-from trimtab.screens.scan import CASES, part_path, scan
+from trimtab.screens.scan import CASES, part_path, row_screens, scan
 from trimtab.screens.settings import Settings
 from trimtab.screens.sorting import Mark, Sorted, leaving, sort_rows
 from trimtab.screens.sources import (
@@ -119,7 +119,7 @@ def screen_dataset(
     usual = usual_of(tally)
     findings += [language_finding(tally, usual), length_finding(tally, usual)]
     findings += repeat_findings(repeats, tally, near=settings.near)
-    mark = Mark(usual=usual)
+    mark = Mark(usual=usual, screens=row_screens(settings))
     sample = draw(parts, tally.records, settings.hunted, settings.seed)
     progress = bar("rows compared", len(COMPARED))
     findings += compare_rows(sample, parts, real, settings, mark=mark, progress=progress)

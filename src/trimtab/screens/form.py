@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from itertools import dropwhile, pairwise
 
 from trimtab.records.record import Message, Record
-from trimtab.screens.batch import OF_TWO, Batch, any_of, arrow, matching, matching_each
+from trimtab.screens.batch import (
+    OF_TWO,
+    Batch,
+    any_of,
+    arrow,
+    first_match,
+    matching,
+    matching_each,
+    quoted,
+)
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.screen import Hits, RowScreen
 
@@ -22,6 +31,7 @@ _CODE_LINE = re.compile(
 )
 _OPEN = (",", "\u2013", "\u2014")
 _LEAST_WORDS = 15
+_SHOWN = 8  # turns
 # What nearly all replies end in: no word, and nothing of _OPEN.
 _CLOSED = frozenset(".!?:;)]}>\"'`*|")
 _SYSTEM = ("system", "developer")
@@ -91,6 +101,28 @@ class Form(RowScreen):
         """Only preferences and pairs have two texts that could be the same."""
         two = sum(map(batch.kinds.count, OF_TWO))
         return {**super().applies(batch), "form.same": two}
+
+    def seen(self, code: str, batch: Batch, row: int) -> str:
+        """Return what a template or a model left behind, how long a row is, or whose turns it has."""
+        if code == "form.long":
+            return f"{sum(map(len, batch.parts[row])):,} characters"
+        if code == "form.roles":
+            record = batch.records[row]
+            return " ".join(quoted(m.role, 12) for m in (record.messages or record.chosen or ())[:_SHOWN])
+        found = (first_match(text, pattern) for text, pattern in self._looked_for(code, batch, row))
+        return next((quoted(match) for match in found if match.strip()), "")
+
+    def _looked_for(self, code: str, batch: Batch, row: int) -> list[tuple[str, str]]:
+        """Return the texts of a row in which a code is looked for, each with its pattern."""
+        text, reply, replies = batch.texts[row], batch.replies[row], self._in_replies
+        if code == "form.placeholder":
+            asked = [(part, self._placeholder) for part in batch.parts[row][:-1]]
+            return [*asked, (batch.prompt(row), self._joined), (reply, replies["no_reply"])]
+        if code == "form.template":
+            prose = _CODE.sub(" ", text)
+            left = [(text, self._anywhere["template"]), (prose, self._anywhere["slot"])]
+            return [*left, (prose, replies["dummy"]), (reply, replies["runaway"])]
+        return [(reply, replies["boilerplate"])] if code == "form.boilerplate" else []
 
     def _too_long(self, batch: Batch) -> list[int]:
         # A row with the breaks between its texts is no shorter than without.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from typing import Any
 
-from trimtab.screens.batch import Batch, matching, matching_each
+from trimtab.screens.batch import Batch, matching, matching_each, quoted
 from trimtab.screens.screen import Hits, RowScreen
 
 _CONTROLS = r"\x00-\x08\x0b\x0e-\x1b\x7f-\x84\x86-\x9f"
@@ -36,6 +37,7 @@ _GREEK_TWINS, _GREEK_INSIDE = frozenset("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"), froze
 _CYRILLIC_TWINS = frozenset("асеорхуіјѕԁһӏԛԝкАВСЕНІЈКМОРЅТХУЗ")
 _LATIN_TWINS = frozenset("aceopxyijsdhlqwkABCEHIJKMOPSTXY")
 _LEAST_LATIN = 4
+_SHOWN = 3
 _SIGNS = {"LATIN", "CYRILLIC", "GREEK"}
 _NO_JOINING = {*_SIGNS, "ARMENIAN", "GEORGIAN", "COMBINING"}
 
@@ -57,6 +59,19 @@ class Hidden(RowScreen):
         mixed = [i for i in mixed if lookalikes(batch.texts[i])]
         unseen = [i for i in unseen if invisible(batch.texts[i])]
         return {"hidden.invisible": unseen, "hidden.lookalike": mixed}
+
+    def seen(self, code: str, batch: Batch, row: int) -> str:
+        """Return the invisible characters and how many there are of each, or the words of two scripts."""
+        text = batch.texts[row]
+        if code == "hidden.lookalike":
+            return ", ".join(quoted(word) for word in list(dict.fromkeys(lookalikes(text)))[:_SHOWN])
+        counted = Counter(invisible(text)).most_common(_SHOWN)
+        return ", ".join(f"{n} x {char} {_called(char)}".rstrip() for char, n in counted)
+
+
+def _called(char: str) -> str:
+    """Return the name of a character given as U+XXXX; controls have none."""
+    return unicodedata.name(chr(int(char[2:], 16)), "")
 
 
 def _has_controls(column: Any) -> bool:

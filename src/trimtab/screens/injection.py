@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trimtab.screens.batch import Batch, any_of, matching_each, open_ended
+from trimtab.screens.batch import Batch, any_of, first_match, matching_each, open_ended, quoted
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.screen import Hits, RowScreen
 
@@ -26,6 +26,10 @@ class Injection(RowScreen):
     def hits(self, batch: Batch) -> Hits:
         """Return the rows with such a phrase in any text."""
         return matching_each(batch.column, {"injection.instruction": self._pattern}, self._guard)
+
+    def seen(self, code: str, batch: Batch, row: int) -> str:
+        """Return the phrase."""
+        return quoted(first_match(batch.texts[row], self._pattern))
 
 
 def _spaced(patterns: Iterable[str]) -> str:

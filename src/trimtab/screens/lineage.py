@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trimtab.screens.batch import Batch
+from trimtab.screens.batch import Batch, quoted
 from trimtab.screens.screen import Hits, RowScreen
 
 DEEPEST = 3
@@ -33,6 +33,13 @@ class LineageScreen(RowScreen):
             "lineage.generator": [i for i, g in made if self.allowed and g not in self.allowed],
             "lineage.same_base": [i for i, g in made if self.student and g == self.student],
         }
+
+    def seen(self, code: str, batch: Batch, row: int) -> str:
+        """Return the depth or the generator."""
+        lineage = batch.records[row].lineage
+        return (
+            f"depth {lineage.depth}" if code == "lineage.depth" else quoted(lineage.generator or "none named")
+        )
 
     def applies(self, batch: Batch) -> dict[str, int]:
         """A generator can be compared only where the policy names some, or the student."""

@@ -25,6 +25,10 @@ class RowScreen(ABC):
         """Return to how many rows of the batch each code applies; to all, unless a check says otherwise."""
         return dict.fromkeys(self.codes, len(batch))
 
+    def seen(self, code: str, batch: Batch, row: int) -> str:
+        """Return in a few words what of a row with `code` a hit is, in ASCII; empty where the code says it all."""
+        return ""
+
 
 def all_hits(screens: Iterable[RowScreen], batch: Batch) -> dict[str, list[int]]:
     """Return the hits of several checks together, the rows of each code in order."""

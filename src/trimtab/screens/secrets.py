@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from trimtab.screens.batch import Batch, matching, matching_each, open_ended
+from trimtab.screens.batch import Batch, matching, matching_each, open_ended, quoted
 from trimtab.screens.numbers import is_account, is_number, is_phone
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.screen import Hits, RowScreen
 
+_SHOWN = 4  # characters
 _LEAST_DIGITS, _LEAST_LENGTH = 4, 16  # of a value that has neither signs nor letters of both cases
 # What stands in documentation where a key belongs, and what names one instead of being it.
 _STANDS_FOR_ONE = re.compile(r"(?i)example|your|placeholder|change_?me|dummy|x{5,}|\*{3,}")
@@ -56,12 +58,23 @@ class Secrets(RowScreen):
             found[code] = [i for i in found[code] if any(map(counts, pattern.finditer(batch.texts[i])))]
         return found
 
+    def seen(self, code: str, batch: Batch, row: int) -> str:
+        """Return the beginning of what was found and its length: what is told of it must not be the secret."""
+        text = batch.texts[row]
+        if code == "secrets.key":
+            return next((_masked(key) for key in self._keys(text)), "")
+        counts = self._counts.get(code, bool)
+        found = re.compile(self._personal[code], re.ASCII).finditer(text)
+        return next((_masked(match[0]) for match in found if counts(match)), "")
+
     def _has_key(self, text: str) -> bool:
-        return (
-            any(is_token(found[0]) for found in self._token.finditer(text))
-            or any(map(_is_value, self._named.finditer(text)))
-            or any(map(self._is_password, self._address.finditer(text)))
-        )
+        return next(self._keys(text), None) is not None
+
+    def _keys(self, text: str) -> Iterator[str]:
+        """Yield keys, values that are called a key or a password, and addresses with a password."""
+        yield from (found[0] for found in self._token.finditer(text) if is_token(found[0]))
+        yield from (found["value"] for found in self._named.finditer(text) if _is_value(found))
+        yield from (found[0] for found in self._address.finditer(text) if self._is_password(found))
 
     def _is_password(self, found: re.Match[str]) -> bool:
         # The password of a host in a house may be somebody's, that of an example is nobody's.
@@ -74,6 +87,11 @@ class Secrets(RowScreen):
         within = _PAGE.search(found.string, max(0, found.start() - 100), found.start())
         example = self._nowhere.search(domain) or any(f".{domain}".endswith(f".{d}") for d in self._domains)
         return not (within or example or self._nobody.fullmatch(local))
+
+
+def _masked(text: str) -> str:
+    shown = text[: min(_SHOWN, len(text) // 4)]
+    return f"{quoted(shown)} and {len(text) - len(shown)} more characters"
 
 
 def is_token(text: str) -> bool:

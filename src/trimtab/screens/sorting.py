@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trimtab.records.record import Record
+from trimtab.records.shapes import to_record
 from trimtab.records.write import record_schema, write_tables
+from trimtab.screens.batch import Batch
 from trimtab.screens.finding import abouts
 from trimtab.screens.repeats import within
 from trimtab.screens.scan import EMPTY, UNREADABLE, bits
+from trimtab.screens.screen import RowScreen
 from trimtab.screens.usual import LANGUAGE, LENGTH, Usual
 
 if TYPE_CHECKING:
@@ -25,10 +30,14 @@ Progress = Callable[[int], None]
 
 @dataclass
 class Mark:
-    """What the checks of the whole dataset say of single rows: by code the rows that have it, and why; what is usual."""
+    """What the checks of the whole dataset say of single rows: by code the rows that have it, and why; what is usual.
+
+    `screens` are the checks that rows were read with, which are asked again what they saw.
+    """
 
     found: dict[str, Mapping[int, str]] = field(default_factory=dict)
     usual: Usual = field(default_factory=Usual)
+    screens: Sequence[RowScreen] = ()
 
     def add(self, code: str, rows: Mapping[int, str]) -> None:
         """Give each of `rows` a code, and why; a code that is given again adds its rows."""
@@ -45,12 +54,19 @@ class Mark:
             flags[odd] |= bits()[code]
         return flags
 
-    def why(self, code: str, row: Mapping[str, Any]) -> str:
-        """Return in words why a row of a part has `code`."""
+    def why(self, code: str, row: Mapping[str, Any], record: Callable[[], Record]) -> str:
+        """Return in words why a row of a part has `code`; `record` gives its record, where it is one."""
         if code in (LANGUAGE, LENGTH):
             return self.usual.why(code, row["language"], row["step"])
         broken = row["problem"] if code in (UNREADABLE, EMPTY) else None
-        return broken or self.found.get(code, {}).get(row["row"]) or abouts()[code].title
+        told = broken or self.found.get(code, {}).get(row["row"])
+        return told or abouts()[code].title + (self._seen(code, record()) if row["kind"] else "")
+
+    def _seen(self, code: str, record: Record) -> str:
+        """Return what of a record a check of single rows saw, after a colon; empty for others."""
+        screen = next((s for s in self.screens if code in s.codes), None)
+        seen = screen.seen(code, Batch([record]), 0) if screen else ""
+        return seen and f": {seen}"
 
 
 @dataclass(frozen=True)
@@ -124,8 +140,16 @@ def excluded_schema() -> Any:
 def _excluded(table: Any, reasons: list[list[str]], mark: Mark) -> Any:
     import pyarrow as pa
 
-    rows = table.select(["row", "problem", "language", "step"]).to_pylist()
-    why = ["; ".join(mark.why(code, row) for code in codes) for codes, row in zip(reasons, rows, strict=True)]
+    rows = table.select(["row", "problem", "language", "step", "kind"]).to_pylist()
+    whole = table.select(record_schema().names)
+
+    def record(i: int) -> Record:
+        return to_record(whole.slice(i, 1).to_pylist()[0], place=table["place"][i].as_py())
+
+    why = [
+        "; ".join(mark.why(code, row, partial(record, i)) for code in codes)
+        for i, (codes, row) in enumerate(zip(reasons, rows, strict=True))
+    ]
     columns = {
         "place": table["place"],
         "reasons": pa.array(reasons, pa.list_(pa.string())),
