@@ -195,17 +195,11 @@ def _found(column: Any, pattern: str) -> NDArray[np.int64]:
 
 
 def first_match(text: str, pattern: str) -> str:
-    """Return what `pattern` (RE2, its groups without capture) matches first in a text; empty where it does not."""
+    """Return what `pattern` (RE2, its groups without capture) matches first in a text, on one line; empty where it does not."""
     import pyarrow.compute as pc
 
     found = pc.extract_regex(arrow([text]), f"(?P<seen>{pattern})")[0].as_py()
-    return found["seen"] if found else ""
-
-
-def quoted(text: str, most: int = 60) -> str:
-    """Return a text as one line of ASCII in quotes, cut at `most` characters."""
-    line = " ".join(text.split())
-    return ascii(line if len(line) <= most else f"{line[:most]}...")
+    return " ".join(found["seen"].split()) if found else ""
 
 
 def open_ended(pattern: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import dropwhile, pairwise
 
 from trimtab.records.record import Message, Record
+from trimtab.records.shapes import short
 from trimtab.screens.batch import (
     OF_TWO,
     Batch,
@@ -15,7 +16,6 @@ from trimtab.screens.batch import (
     first_match,
     matching,
     matching_each,
-    quoted,
 )
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.screen import Hits, RowScreen
@@ -108,9 +108,9 @@ class Form(RowScreen):
             return f"{sum(map(len, batch.parts[row])):,} characters"
         if code == "form.roles":
             record = batch.records[row]
-            return " ".join(quoted(m.role, 12) for m in (record.messages or record.chosen or ())[:_SHOWN])
+            return " ".join(short(m.role) for m in (record.messages or record.chosen or ())[:_SHOWN])
         found = (first_match(text, pattern) for text, pattern in self._looked_for(code, batch, row))
-        return next((quoted(match) for match in found if match.strip()), "")
+        return next((short(match) for match in found if match), "")
 
     def _looked_for(self, code: str, batch: Batch, row: int) -> list[tuple[str, str]]:
         """Return the texts of a row in which a code is looked for, each with its pattern."""

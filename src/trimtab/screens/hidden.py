@@ -7,7 +7,8 @@ import unicodedata
 from collections import Counter
 from typing import Any
 
-from trimtab.screens.batch import Batch, matching, matching_each, quoted
+from trimtab.records.shapes import short
+from trimtab.screens.batch import Batch, matching, matching_each
 from trimtab.screens.screen import Hits, RowScreen
 
 _CONTROLS = r"\x00-\x08\x0b\x0e-\x1b\x7f-\x84\x86-\x9f"
@@ -64,7 +65,7 @@ class Hidden(RowScreen):
         """Return the invisible characters and how many there are of each, or the words of two scripts."""
         text = batch.texts[row]
         if code == "hidden.lookalike":
-            return ", ".join(quoted(word) for word in list(dict.fromkeys(lookalikes(text)))[:_SHOWN])
+            return ", ".join(short(word) for word in list(dict.fromkeys(lookalikes(text)))[:_SHOWN])
         counted = Counter(invisible(text)).most_common(_SHOWN)
         return ", ".join(f"{n} x {char} {_called(char)}".rstrip() for char, n in counted)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trimtab.screens.batch import Batch, any_of, first_match, matching_each, open_ended, quoted
+from trimtab.records.shapes import short
+from trimtab.screens.batch import Batch, any_of, first_match, matching_each, open_ended
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.screen import Hits, RowScreen
 
@@ -29,7 +30,7 @@ class Injection(RowScreen):
 
     def seen(self, code: str, batch: Batch, row: int) -> str:
         """Return the phrase."""
-        return quoted(first_match(batch.texts[row], self._pattern))
+        return short(first_match(batch.texts[row], self._pattern))
 
 
 def _spaced(patterns: Iterable[str]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trimtab.screens.batch import Batch, quoted
+from trimtab.records.shapes import short
+from trimtab.screens.batch import Batch
 from trimtab.screens.screen import Hits, RowScreen
 
 DEEPEST = 3
@@ -38,7 +39,7 @@ class LineageScreen(RowScreen):
         """Return the depth or the generator."""
         lineage = batch.records[row].lineage
         return (
-            f"depth {lineage.depth}" if code == "lineage.depth" else quoted(lineage.generator or "none named")
+            f"depth {lineage.depth}" if code == "lineage.depth" else short(lineage.generator or "none named")
         )
 
     def applies(self, batch: Batch) -> dict[str, int]:

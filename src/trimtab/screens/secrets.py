@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from trimtab.screens.batch import Batch, matching, matching_each, open_ended, quoted
+from trimtab.records.shapes import short
+from trimtab.screens.batch import Batch, matching, matching_each, open_ended
 from trimtab.screens.numbers import is_account, is_number, is_phone
 from trimtab.screens.patterns import read_patterns
 from trimtab.screens.screen import Hits, RowScreen
@@ -91,7 +92,7 @@ class Secrets(RowScreen):
 
 def _masked(text: str) -> str:
     shown = text[: min(_SHOWN, len(text) // 4)]
-    return f"{quoted(shown)} and {len(text) - len(shown)} more characters"
+    return f"{short(shown)} and {len(text) - len(shown)} more characters"
 
 
 def is_token(text: str) -> bool:

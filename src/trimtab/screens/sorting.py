@@ -60,13 +60,11 @@ class Mark:
             return self.usual.why(code, row["language"], row["step"])
         broken = row["problem"] if code in (UNREADABLE, EMPTY) else None
         told = broken or self.found.get(code, {}).get(row["row"])
-        return told or abouts()[code].title + (self._seen(code, record()) if row["kind"] else "")
-
-    def _seen(self, code: str, record: Record) -> str:
-        """Return what of a record a check of single rows saw, after a colon; empty for others."""
         screen = next((s for s in self.screens if code in s.codes), None)
-        seen = screen.seen(code, Batch([record]), 0) if screen else ""
-        return seen and f": {seen}"
+        if told or screen is None or row["kind"] is None:
+            return told or abouts()[code].title
+        seen = screen.seen(code, Batch([record()]), 0)
+        return f"{abouts()[code].title}: {seen}" if seen else abouts()[code].title
 
 
 @dataclass(frozen=True)
