@@ -48,6 +48,26 @@ def test_answers_come_in_the_order_asked(model: LocalModel) -> None:
     assert len({a.text for a in forward}) > 1
 
 
+def test_a_sampled_answer_says_how_undecided_it_was(
+    model: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[torch.Tensor] = []
+
+    def kept(*args: Any, **kwargs: Any) -> torch.Tensor:
+        written.append(type(model.network).generate(model.network, *args, **kwargs))
+        return written[-1]
+
+    monkeypatch.setattr(model.network, "generate", kept)
+    # Cut to half of its probability, what is sampled would look less undecided than the model is.
+    (answer,) = model.generate([user(TEXTS[1])], max_tokens=5, temperature=0.5, seed=1)
+    (row,) = written
+    steps = answer.tokens + answer.finished
+    with torch.inference_mode():
+        shares = model.network(row).logits[0, -1 - steps : -1].double().softmax(-1)
+    assert answer.entropy == pytest.approx(float(-(shares * shares.log()).sum(-1).mean()), rel=1e-4)
+    assert model.generate([user(TEXTS[1])], max_tokens=5)[0].entropy is None  # nothing was drawn
+
+
 def test_progress_counts_every_row_once(model: LocalModel) -> None:
     seen: list[float] = []
     model.generate([user(t) for t in TEXTS * 20], max_tokens=1, progress=seen.append)
@@ -84,14 +104,16 @@ def test_likelihood_equals_a_plain_computation_row_by_row(
         assert found.mean == pytest.approx(found.total / len(text))
 
 
-def test_choices_that_differ_in_their_last_token_are_scored_in_one_pass(
-    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("plain", "rows"), [(True, 3), (False, 7)], ids=["forked", "apart"])
+def test_what_follows_one_prompt_is_scored_in_one_row(
+    plain: bool, rows: int, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "pick_device", lambda: ("cpu", torch.float32))
+    monkeypatch.setattr(local, "caches_plainly", lambda _: plain)
     model = LocalModel(tiny_folder, name="dir/tiny")
-    questions = [
-        Question(t, user(p)) for p in ("Is it so?", "Or not?") for t in ("A", "B", "xy", "xz", "xy", "")
-    ]
+    texts = ("A", "B", "xy", "xz", "xy", "no, not at all", "")
+    prompts = ("Is it so?", "Or not, as many more words than the other say?")
+    questions = [*(Question(t, user(p)) for t in texts for p in prompts), Question("and a text alone")]
     alone = [model.loglikelihood([q])[0] for q in questions]
     read: list[int] = []
 
@@ -99,15 +121,15 @@ def test_choices_that_differ_in_their_last_token_are_scored_in_one_pass(
         read.append(len(rows))
         return padded(rows, *about)
 
-    monkeypatch.setattr("trimtab.models.local.padded", counted)
+    monkeypatch.setattr("trimtab.models.forks.padded", counted)
     seen: list[float] = []
     together = model.loglikelihood(questions, progress=seen.append)
     assert [s.total for s in together] == pytest.approx([s.total for s in alone], abs=1e-4)
-    assert [s.tokens for s in together] == [1, 1, 2, 2, 2, 0] * 2
-    assert together[2] == together[4]
-    assert sum(read) == 6, "one letter, one pair and one empty text for each prompt"
+    assert [s.tokens for s in together] == [s.tokens for s in alone]
+    assert together[4] == together[8]
+    assert sum(read) == rows, "two prompts and a text, or one letter, one pair and a sentence for each"
     assert sum(seen) == len(questions)
-    assert sorted(i for batch in model.scoring_batches(questions) for i in batch) == list(range(12))
+    assert sorted(i for batch in model.scoring_batches(questions) for i in batch) == list(range(15))
 
 
 def test_an_empty_text_scores_nothing(model: LocalModel) -> None:

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from trimtab.models import local, prefill
+from trimtab.models.forks import forks
 from trimtab.models.local import LocalModel
 from trimtab.models.prefill import by_length, caches_plainly, shared
 from trimtab.models.protocol import Question, user
@@ -118,3 +119,21 @@ def test_each_row_is_in_one_group_within_the_limit(lengths: list[int], limit: in
     assert sorted(i for group in groups for i in group) == list(range(len(rows)))
     for group in groups:
         assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= limit
+
+
+@given(
+    st.lists(st.tuples(st.integers(7, 9), st.lists(st.integers(0, 2), max_size=4)), max_size=12),
+    st.integers(1, 30),
+    st.booleans(),
+)
+def test_each_text_is_in_one_row_with_its_own_prompt(
+    texts: list[tuple[int, list[int]]], most: int, together: bool
+) -> None:
+    asked = [([7] * n, text) for n, text in texts]
+    rows = forks(asked, most=most, together=together)
+    placed = [(f.prompt, [*b.tokens, end], place) for f in rows for b in f.branches for end, place in b.ends]
+    assert sorted(place for _, _, place in placed) == [i for i, (_, text) in enumerate(asked) if text]
+    assert all(asked[place] == (prompt, text) for prompt, text, place in placed)
+    assert all(len(f) <= most or len(f.branches) == 1 for f in rows)
+    if not together:
+        assert all(len(f.branches) == 1 for f in rows)

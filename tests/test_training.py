@@ -95,6 +95,18 @@ def test_scoring_only_what_is_learned_changes_no_loss(
     assert fast.last_loss == pytest.approx(whole.last_loss, rel=1e-4)
 
 
+def test_a_network_attends_as_before_when_it_was_trained(model: LocalModel, tmp_path: Path) -> None:
+    seen: list[str] = []
+    hook = model.network.register_forward_pre_hook(
+        lambda net, _: seen.append(net.config._attn_implementation)
+    )
+    before = model.network.config._attn_implementation
+    train_sft(model, RECORDS[:2], tmp_path / "adapter", seed=0)
+    hook.remove()
+    assert set(seen) == {"eager"}
+    assert model.network.config._attn_implementation == before != "eager"
+
+
 def test_a_mean_network_gives_the_mean_of_the_log_odds() -> None:
     draw = np.random.default_rng(0)
 

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError
 
 from trimtab.errors import ConfigError, MissingPartError, ModelError, Problem
+from trimtab.models.entropy import entropy_meter
 from trimtab.models.folder import check_folder, model_digest
+from trimtab.models.forks import Branch, Fork, forks, laid
 from trimtab.models.lora import attach, check_fit, linear_shapes, read_lora, trained_layers
+from trimtab.models.memory import keep_freed_memory
 from trimtab.models.prefill import (
     begun,
     by_length,
@@ -57,7 +60,8 @@ class _Asked:
 
 
 def quiet() -> None:
-    """Silence the libraries' own bars and notices; ours name the stage."""
+    """Silence the libraries' own bars and notices; ours name the stage. Memory that is freed is kept from here on."""
+    keep_freed_memory()
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -241,7 +245,14 @@ class LocalModel:
 
         torch.manual_seed(seed)
         inputs, mask = padded(batch, self.tokenizer.pad_token_id, self.device)
-        sampling = {"do_sample": True, "temperature": temperature, "top_p": 0.95, "top_k": 0}
+        meter = entropy_meter()
+        sampling = {
+            "do_sample": True,
+            "temperature": temperature,
+            "top_p": 0.95,
+            "top_k": 0,
+            "logits_processor": [meter],
+        }
         with torch.inference_mode():
             cache = (
                 prefill(self.network, batch, max_tokens, self.tokenizer.pad_token_id) if self._plain else None
@@ -254,15 +265,19 @@ class LocalModel:
                 **({"past_key_values": cache} if cache else {}),
                 **(sampling if temperature > 0 else {"do_sample": False}),
             )
-        return [self._answer(row) for row in out[:, inputs.shape[1] :].tolist()]
+        columns = torch.stack(meter.steps, dim=1).tolist() if meter.steps else [[]] * len(batch)
+        rows = out[:, inputs.shape[1] :].tolist()
+        return [self._answer(row, column) for row, column in zip(rows, columns, strict=True)]
 
-    def _answer(self, row: list[int]) -> Answer:
+    def _answer(self, row: list[int], entropies: list[float]) -> Answer:
         ends = self.network.generation_config.eos_token_id
         stops = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
         end = next((i for i, token in enumerate(row) if token in stops), None)
         kept = row if end is None else row[:end]
         text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
-        return Answer(text=text, tokens=len(kept), finished=end is not None)
+        entropies = entropies[: len(kept) + 1]  # and of the token that ended it
+        entropy = sum(entropies) / len(entropies) if entropies else None
+        return Answer(text=text, tokens=len(kept), finished=end is not None, entropy=entropy)
 
     # ---- scoring
 
@@ -274,25 +289,27 @@ class LocalModel:
         Raises ModelError (`model.not-text`) that names every text which the template or the tokenizer refuses.
         """
         encoded = self._encoded(questions)
-        results: list[Likelihood | None] = [None] * len(questions)
-        groups = _alike_but_for_the_last(encoded)
-        rows = [encoded[g[0]][0] + encoded[g[0]][1] for g in groups]
-        for batch in by_length(rows, len, self._at_once):
-            lengths = [len(encoded[groups[i][0]][1]) for i in batch]
-            ends = [[encoded[j][1][-1] for j in groups[i] if encoded[j][1]] for i in batch]
-            for i, totals in zip(batch, self._score([rows[i] for i in batch], lengths, ends), strict=True):
-                for j, total in zip(groups[i], totals, strict=True):
-                    results[j] = Likelihood(total, len(encoded[j][1]), encoded[j][2])
-                if progress:
-                    progress(len(groups[i]))
-        return [r for r in results if r is not None]
+        totals = [0.0] * len(questions)
+        for batch in self._scoring_batches(encoded):
+            for place, total in self._score(batch):
+                totals[place] = total
+            if progress:
+                progress(sum(len(f.places) for f in batch))
+        if progress and (empty := sum(not text for _, text, _ in encoded)):
+            progress(empty)
+        return [Likelihood(t, len(text), cut) for t, (_, text, cut) in zip(totals, encoded, strict=True)]
 
     def scoring_batches(self, questions: Sequence[Question]) -> list[list[int]]:
         """Return the indices of the questions in each batch that `loglikelihood` makes of them, in its order."""
         encoded = self._encoded(questions)
-        groups = _alike_but_for_the_last(encoded)
-        rows = [encoded[g[0]][0] + encoded[g[0]][1] for g in groups]
-        return [[j for i in batch for j in groups[i]] for batch in by_length(rows, len, self._at_once)]
+        batches = [[place for f in batch for place in f.places] for batch in self._scoring_batches(encoded)]
+        empty = [i for i, (_, text, _) in enumerate(encoded) if not text]
+        return [*batches, empty] if empty else batches
+
+    def _scoring_batches(self, encoded: Sequence[tuple[list[int], list[int], bool]]) -> list[list[Fork]]:
+        texts = [(prompt, text) for prompt, text, _ in encoded]
+        rows = forks(texts, most=min(self.context, self._at_once), together=self._plain)
+        return [[rows[i] for i in batch] for batch in by_length(rows, len, self._at_once)]
 
     def _encoded(self, questions: Sequence[Question]) -> list[tuple[list[int], list[int], bool]]:
         encoded, problems = [], []
@@ -315,40 +332,32 @@ class LocalModel:
             prompt, cut = self._prompt_tokens(question.messages, self.context - len(kept))
         return prompt, kept, cut or len(kept) < len(text)
 
-    def _score(self, rows: list[list[int]], lengths: list[int], ends: list[list[int]]) -> list[list[float]]:
-        """Return for each row the log-likelihoods of its last `length` tokens, once with each of `ends` as the last."""
+    def _score(self, batch: Sequence[Fork]) -> list[tuple[int, float]]:
+        """Return the place and the log-likelihood of each text of a batch."""
         import torch
 
-        keep = max(lengths) + 1
-        # What all begin with alike is read once; the last token of each prompt says what may follow it.
-        most = min(len(r) - n for r, n in zip(rows, lengths, strict=True)) - 1
-        k = shared(rows, most) if self._plain else 0
-        inputs, mask = padded([r[k:] for r in rows], self.tokenizer.pad_token_id, self.device, k)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, k:]
+        # What all prompts begin with alike is read once; the last token of each says what may follow it.
+        prompts = [f.prompt for f in batch]
+        k = shared(prompts, min(map(len, prompts)) - 1) if self._plain else 0
+        rows = laid(batch, self.tokenizer.pad_token_id, self.network.get_input_embeddings().weight, k)
+        keep = max(f.after for f in batch) + 1
+        skipped = rows.tokens.shape[1] - keep
+        found = []
         with torch.inference_mode():
-            cache = begun(read_alike(self.network, rows[0][:k]), len(rows)) if k else None
+            cache = begun(read_alike(self.network, prompts[0][:k]), len(batch)) if k else None
             logits = self.network(
-                input_ids=inputs,
-                attention_mask=mask,
-                position_ids=positions,
+                input_ids=rows.tokens,
+                attention_mask=rows.mask,
+                position_ids=rows.positions,
                 past_key_values=cache,
                 logits_to_keep=keep,
                 use_cache=cache is not None,
-            ).logits[:, -keep:-1]
-            targets = inputs[:, -(keep - 1) :]
-            totals = []
-            for row, target, length, last in zip(logits, targets, lengths, ends, strict=True):
-                if not length:
-                    totals.append([0.0])
-                    continue
-                scores = row[-length:].float()
-                picked = scores.gather(-1, target[-length:, None])[:, 0] - scores.logsumexp(-1)
-                if len(last) == 1:
-                    totals.append([float(picked.sum())])
-                    continue
-                ended = scores[-1, torch.tensor(last, device=scores.device)] - scores[-1].logsumexp(-1)
-                totals.append([float(x) for x in picked[:-1].sum() + ended])
-        return totals
+            ).logits[:, -keep:]
+            for row, fork, reads in zip(logits, batch, rows.reads, strict=True):
+                for branch, columns in zip(fork.branches, reads, strict=True):
+                    scores = row[[c - skipped for c in columns]].float()
+                    found += _totals(scores, branch)
+        return found
 
     # ---- tokens
 
@@ -365,12 +374,8 @@ class LocalModel:
         return tokens[-limit:] or [self.start_token], len(tokens) > limit
 
 
-def _alike_but_for_the_last(encoded: Sequence[tuple[list[int], list[int], bool]]) -> list[list[int]]:
-    """Group the places of texts that differ in their last token only, after one prompt: they are scored in one pass.
-
-    The choices of a question are often letters, and would have their prompt read once for each.
-    """
-    groups: dict[Any, list[int]] = {}
-    for i, (prompt, text, _) in enumerate(encoded):
-        groups.setdefault((tuple(prompt), tuple(text[:-1])) if text else i, []).append(i)
-    return list(groups.values())
+def _totals(scores: torch.Tensor, branch: Branch) -> list[tuple[int, float]]:
+    """Return the place and the log-likelihood of each text of a branch; the scores are of shape (tokens, vocabulary)."""
+    norm = scores.logsumexp(-1)
+    before = float((scores[range(len(branch.tokens)), branch.tokens] - norm[:-1]).sum())
+    return [(place, before + float(scores[-1, last] - norm[-1])) for last, place in branch.ends]

@@ -7,14 +7,15 @@ those over ten thousand do not. But for rounding, the answers are those of readi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from functools import cache
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
+Row = TypeVar("Row", bound=Sized)
 Rows = Sequence[Sequence[int]]
 Filled = list[tuple["torch.Tensor", "torch.Tensor"]]  # of each layer: keys and values
 TOKENS = {"cpu": 1024}  # that are read at once
@@ -163,9 +164,7 @@ def padded(rows: Rows, pad: int, device: Any, before: int = 0) -> tuple[torch.Te
     return inputs, mask
 
 
-def by_length(
-    rows: Sequence[Sequence[int]], cost: Callable[[Sequence[int]], int], limit: int
-) -> Iterator[list[int]]:
+def by_length(rows: Sequence[Row], cost: Callable[[Row], int], limit: int) -> Iterator[list[int]]:
     """Group the indices of rows, longest first, so that the padded size of a group stays within `limit`; size is `cost` each."""
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i))
     group: list[int] = []

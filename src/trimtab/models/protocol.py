@@ -23,7 +23,8 @@ class Capabilities:
 class Answer:
     """One generated answer. `error` says why there is none: then `text` is empty and never judged.
 
-    `truncated`: the model did not see the beginning of the prompt, which is longer than its context.
+    `truncated`: the model did not see the beginning of the prompt, which is longer than its context. `entropy`: how
+    undecided a sampled answer was, the mean entropy of the next token over all steps (nats); None where it is not known.
     """
 
     text: str
@@ -32,6 +33,7 @@ class Answer:
     error: str | None = None
     blocked: bool = False
     truncated: bool = False
+    entropy: float | None = None
 
 
 @dataclass(frozen=True)

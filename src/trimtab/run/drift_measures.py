@@ -13,7 +13,7 @@ from trimtab.mechanisms.bias.cases import role_pairs
 from trimtab.mechanisms.values.cases import preference_cases
 from trimtab.mechanisms.values.questions import stance_cases
 from trimtab.models.batched import Batched
-from trimtab.models.protocol import Messages, Model, Question
+from trimtab.models.protocol import Messages, Model
 from trimtab.probes.outcome import Outcome, with_value
 from trimtab.probes.replies import (
     distinct_2,
@@ -80,25 +80,18 @@ def measure_generation(
         raise ModelError(
             Problem("drift.answers", name, f"{len(errors)} prompts have no answer: {errors[0]}", fix)
         )
-    texts = [a.text for a in answers]
-    spoken = [i for i, t in enumerate(texts) if t.strip()]
-    scores = model.loglikelihood([Question(texts[i], list(prompts[i])) for i in spoken])
-    entropy = {i: -s.mean for i, s in zip(spoken, scores, strict=True) if s.tokens}
-    rows = [{"reply": t, "entropy": entropy.get(i)} for i, t in enumerate(texts)]
+    rows = [{"reply": a.text, "entropy": a.entropy if a.text.strip() else None} for a in answers]
     write_jsonl(stage.folder / f"{REPLIES}.jsonl", rows)
     return {"outcomes": len(outcomes), "replies": len(rows)}
 
 
 def scored_replies(stage: Stage) -> list[dict[str, Any]]:
-    """Return the replies of a finished generation with the mean surprise of their tokens (nats), in prompt order."""
+    """Return the replies of a finished generation with the mean entropy of their next tokens (nats), in prompt order."""
     return read_jsonl(stage.folder / f"{REPLIES}.jsonl")
 
 
 def values(stage: Stage, common: frozenset[str]) -> Measured:
-    """Return measure → cluster → value of a finished generation.
-
-    A reply's entropy is estimated by how surprised the model is at its own sampled tokens.
-    """
+    """Return measure → cluster → value of a finished generation."""
     outcomes = with_value(stage.outcomes())
     return {**_scored(outcomes), **reply_values(scored_replies(stage), common)}
 

@@ -103,7 +103,13 @@ def fit(
     started = time.monotonic()
     if folder.exists():
         shutil.rmtree(folder)
-    with made_whole(folder) as temporary, torch.enable_grad(), quietly(), _scoring_what_is_learned():
+    with (
+        made_whole(folder) as temporary,
+        torch.enable_grad(),
+        quietly(),
+        _scoring_what_is_learned(),
+        plain_attention(model.network),
+    ):
         trainer = make_trainer(temporary / "scratch")
         with counted(trainer, progress):
             trainer.train()
@@ -134,6 +140,22 @@ def _scoring_what_is_learned() -> Iterator[None]:
         yield
     finally:
         utils._use_triton = before
+
+
+@contextmanager
+def plain_attention(network: Any) -> Iterator[None]:
+    """Let a network on a processor attend in plain matrix products while it is trained.
+
+    Over rows of a hundred tokens their backward pass takes half as long as that of the fused kernel, which saves memory
+    for long ones.
+    """
+    before = network.config._attn_implementation
+    if network.device.type == "cpu":
+        network.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        network.set_attn_implementation(before)
 
 
 def quietly() -> AbstractContextManager[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from trimtab.models.embedded import EMBEDDER_HUB_NAME
 from trimtab.models.embedder import Embedder
 from trimtab.models.protocol import Progress
-from trimtab.training.adapter import counted, quietly, write_adapter
+from trimtab.training.adapter import counted, plain_attention, quietly, write_adapter
 
 RANK, RATE, EPOCHS, BATCH = 16, 1e-3, 2, 16
 MOST_TOKENS = 96  # requests are shorter; what is longer is a wrapping, which the classifier learns
@@ -68,7 +68,7 @@ def tune_encoder(
     )
     model = _separator(encoder, len(harmless) / len(harmful))
     pad = embedder.tokenizer.pad_token_id
-    with torch.enable_grad(), quietly():
+    with torch.enable_grad(), quietly(), plain_attention(embedder.encoder()):
         trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=_collator(pad))
         with counted(trainer, progress):
             trainer.train()
