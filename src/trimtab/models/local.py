@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError
 
 from trimtab.errors import ConfigError, MissingPartError, ModelError, Problem
-from trimtab.models.entropy import entropy_meter
 from trimtab.models.folder import check_folder, model_digest
 from trimtab.models.forks import Branch, Fork, forks, laid
 from trimtab.models.lora import attach, check_fit, linear_shapes, read_lora, trained_layers
@@ -32,6 +31,7 @@ from trimtab.models.prefill import (
     tokens_at_once,
 )
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Progress, Question, user
+from trimtab.models.sampling import sampler
 
 if TYPE_CHECKING:
     import torch
@@ -245,14 +245,7 @@ class LocalModel:
 
         torch.manual_seed(seed)
         inputs, mask = padded(batch, self.tokenizer.pad_token_id, self.device)
-        meter = entropy_meter()
-        sampling = {
-            "do_sample": True,
-            "temperature": temperature,
-            "top_p": 0.95,
-            "top_k": 0,
-            "logits_processor": [meter],
-        }
+        draw = sampler(temperature) if temperature > 0 else None
         with torch.inference_mode():
             cache = (
                 prefill(self.network, batch, max_tokens, self.tokenizer.pad_token_id) if self._plain else None
@@ -263,9 +256,10 @@ class LocalModel:
                 max_new_tokens=max_tokens,
                 pad_token_id=self.tokenizer.pad_token_id,
                 **({"past_key_values": cache} if cache else {}),
-                **(sampling if temperature > 0 else {"do_sample": False}),
+                do_sample=False,  # the token is drawn before it is taken
+                logits_processor=[draw] if draw else [],
             )
-        columns = torch.stack(meter.steps, dim=1).tolist() if meter.steps else [[]] * len(batch)
+        columns = torch.stack(draw.entropies, dim=1).tolist() if draw else [[]] * len(batch)
         rows = out[:, inputs.shape[1] :].tolist()
         return [self._answer(row, column) for row, column in zip(rows, columns, strict=True)]
 

@@ -1,0 +1,61 @@
+"""Draws the next token from the nucleus: the likeliest tokens that together have a share of the probability.
+
+transformers sorts the whole vocabulary for it and draws a number for each token of it, which on a processor takes
+longer than the model itself. A nucleus is small.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+TOP_P = 0.95
+FEW = 1024  # tokens among which the nucleus is looked for, before the whole vocabulary is sorted
+
+
+def sampler(temperature: float) -> Any:
+    """Return a logits processor that draws (Holtzman et al. 2020, p = 0.95): it leaves one token of each row.
+
+    To be used with greedy decoding, and torch's seed. In `entropies` it keeps, step by step, how undecided the model was:
+    −Σ p·log p (nats) of the next token at temperature 1, before anything is cut off, shape (rows,).
+    """
+    return _sampler()(temperature)
+
+
+def nucleus(shares: torch.Tensor, top_p: float, few: int = FEW) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return shares and tokens, likeliest first, shape (rows, some), of probabilities of shape (rows, vocabulary).
+
+    The share is 0 where those before it come to `top_p` already.
+    """
+    kept, tokens = shares.topk(min(few, shares.shape[-1]))
+    if few < shares.shape[-1] and bool((kept.sum(-1) < top_p).any()):
+        return nucleus(shares, top_p, shares.shape[-1])
+    before = kept.cumsum(-1) - kept
+    return kept.masked_fill(before >= top_p, 0.0), tokens
+
+
+@cache
+def _sampler() -> Any:
+    import torch
+    from torch.distributions import Categorical
+    from transformers import LogitsProcessor
+
+    class Sampler(LogitsProcessor):  # type: ignore[misc]
+        """Draws a token for each row, and keeps the entropies."""
+
+        def __init__(self, temperature: float) -> None:
+            self.temperature = temperature
+            self.entropies: list[torch.Tensor] = []
+
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            """Return scores of shape (rows, vocabulary) that are −∞ but for the token that was drawn."""
+            distribution: Any = Categorical(logits=scores, validate_args=False)
+            self.entropies.append(distribution.entropy())
+            shares, tokens = nucleus((scores / self.temperature).softmax(-1), TOP_P)
+            drawn = tokens.gather(1, torch.multinomial(shares, 1))
+            return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+
+    return Sampler
