@@ -25,16 +25,27 @@ def sampler(temperature: float) -> Any:
     return _sampler()(temperature)
 
 
-def nucleus(shares: torch.Tensor, top_p: float, few: int = FEW) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return shares and tokens, likeliest first, shape (rows, some), of probabilities of shape (rows, vocabulary).
+def nucleus(shares: torch.Tensor, top_p: float, few: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return shares and tokens of the `few` likeliest, in that order, of probabilities of shape (rows, vocabulary).
 
     The share is 0 where those before it come to `top_p` already.
     """
-    kept, tokens = shares.topk(min(few, shares.shape[-1]))
-    if few < shares.shape[-1] and bool((kept.sum(-1) < top_p).any()):
-        return nucleus(shares, top_p, shares.shape[-1])
+    kept, tokens = shares.topk(few)
     before = kept.cumsum(-1) - kept
     return kept.masked_fill(before >= top_p, 0.0), tokens
+
+
+def drawn(shares: torch.Tensor, top_p: float, few: int = FEW) -> torch.Tensor:
+    """Return a token of the nucleus of each row, shape (rows, 1); rows whose nucleus is larger than `few` are sorted whole."""
+    import torch
+
+    whole = shares.shape[-1]
+    kept, tokens = nucleus(shares, top_p, min(few, whole))
+    found = tokens.gather(1, torch.multinomial(kept, 1))
+    larger = kept.sum(-1) < top_p
+    if few < whole and bool(larger.any()):
+        found[larger] = drawn(shares[larger], top_p, whole)
+    return found
 
 
 @cache
@@ -54,8 +65,7 @@ def _sampler() -> Any:
             """Return scores of shape (rows, vocabulary) that are −∞ but for the token that was drawn."""
             distribution: Any = Categorical(logits=scores, validate_args=False)
             self.entropies.append(distribution.entropy())
-            shares, tokens = nucleus((scores / self.temperature).softmax(-1), TOP_P)
-            drawn = tokens.gather(1, torch.multinomial(shares, 1))
-            return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+            tokens = drawn((scores / self.temperature).softmax(-1), TOP_P)
+            return torch.full_like(scores, -torch.inf).scatter(1, tokens, 0.0)
 
     return Sampler
