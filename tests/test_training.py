@@ -16,6 +16,7 @@ from trimtab.errors import InputError
 from trimtab.models import local
 from trimtab.models.guard import Layers, logits
 from trimtab.models.local import LocalModel
+from trimtab.models.protocol import Question, user
 from trimtab.records.record import Lineage, Record, conversation
 from trimtab.training import adapter, dpo, retention
 from trimtab.training.adapter import public_name
@@ -154,6 +155,22 @@ def test_a_model_with_other_layers_is_trained_and_its_adapter_does_what_peft_say
         theirs = PeftModel.from_pretrained(plain, tmp_path / "a").eval()(input_ids=ids).logits
     assert (ours - bare).abs().max() > 0.01
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_each_strength_is_scored_as_by_a_model_that_has_read_nothing_before(
+    other: LocalModel, tmp_path: Path
+) -> None:
+    train_sft(other, RECORDS, tmp_path / "a", seed=0, rate=0.02, epochs=4)
+    questions = [Question(t, user(ASKED)) for t in ("Air scatters blue light.", "Because.")]
+    questions.append(Question("A text alone."))
+    totals = []
+    for strength in (0.0, 1.0, 0.5):
+        fresh = LocalModel(other.folder, name="other")
+        for model in (other, fresh):
+            model.set_adapters({tmp_path / "a": strength})
+        totals.append([s.total for s in other.loglikelihood(questions)])
+        assert totals[-1] == [s.total for s in fresh.loglikelihood(questions)]
+    assert totals[0] != totals[1] != totals[2]
 
 
 def test_a_model_without_linear_layers_in_blocks_is_not_trained_and_the_loop_says_so(

@@ -19,6 +19,7 @@ from trimtab.errors import ConfigError, MissingPartError, ModelError, Problem
 from trimtab.models.folder import check_folder, model_digest
 from trimtab.models.forks import Branch, Fork, forks, laid
 from trimtab.models.lora import attach, check_fit, linear_shapes, read_lora, trained_layers
+from trimtab.models.lower_half import LowerHalf
 from trimtab.models.memory import keep_freed_memory
 from trimtab.models.prefill import (
     begun,
@@ -171,6 +172,7 @@ class LocalModel:
         self.context = min(CONTEXT, int(getattr(self.network.config, "max_position_embeddings", CONTEXT)))
         self._plain, self._at_once = caches_plainly(self.network), tokens_at_once(self.device)
         self._hooks: list[Any] = []
+        self._lower = LowerHalf(self.network)
         self.strengths: dict[str, float] = {}
 
     # ---- adapters
@@ -189,6 +191,7 @@ class LocalModel:
         for hook in self._hooks:
             hook.remove()
         self._hooks = attach(self.network, weighted)
+        self._lower.set_adapted({name for deltas, _ in weighted for name in deltas})
         self.strengths = {str(folder): s for folder, s in strengths.items()}
 
     # ---- generation
@@ -337,16 +340,18 @@ class LocalModel:
         keep = max(f.after for f in batch) + 1
         skipped = rows.tokens.shape[1] - keep
         found = []
+        read = (k, *((tuple(f.prompt), *(tuple(b.tokens) for b in f.branches)) for f in batch))
         with torch.inference_mode():
             cache = begun(read_alike(self.network, prompts[0][:k]), len(batch)) if k else None
-            logits = self.network(
-                input_ids=rows.tokens,
-                attention_mask=rows.mask,
-                position_ids=rows.positions,
-                past_key_values=cache,
-                logits_to_keep=keep,
-                use_cache=cache is not None,
-            ).logits[:, -keep:]
+            with self._lower.reading(read):
+                logits = self.network(
+                    input_ids=rows.tokens,
+                    attention_mask=rows.mask,
+                    position_ids=rows.positions,
+                    past_key_values=cache,
+                    logits_to_keep=keep,
+                    use_cache=cache is not None,
+                ).logits[:, -keep:]
             for row, fork, reads in zip(logits, batch, rows.reads, strict=True):
                 for branch, columns in zip(fork.branches, reads, strict=True):
                     scores = row[[c - skipped for c in columns]].float()

@@ -71,6 +71,12 @@ def is_transposed(layer: Any) -> bool:
 _NUMBERED = re.compile(r".*?\.[^.]*\.(\d+)\.")  # a name's first numbered part is the block, as PEFT reads it
 
 
+def numbered(name: str) -> tuple[str, int]:
+    """Return the name of the blocks that a layer or weight is in, and the number of its block; ("", -1) outside of them."""
+    found = _NUMBERED.match(name)
+    return (name[: found.start(1) - 1], int(found[1])) if found else ("", -1)
+
+
 def trained_layers(network: Any) -> list[str]:
     """Return the names of the linear layers in the upper half of the blocks: what an adapter is trained on.
 
@@ -78,7 +84,7 @@ def trained_layers(network: Any) -> list[str]:
     kind of layer there is left out, since PEFT would put the adapter on that too.
     """
     half = int(getattr(network.config, "num_hidden_layers", 0)) // 2
-    upper = [n for n, _ in network.named_modules() if (m := _NUMBERED.match(n)) and int(m[1]) >= half]
+    upper = [n for n, _ in network.named_modules() if numbered(n)[1] >= half]
     linear = {name.removesuffix(".weight") for name in linear_shapes(network)}
     other = {_last(name) for name in upper if name not in linear}
     if "conv1d" in other:
