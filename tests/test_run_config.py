@@ -168,7 +168,7 @@ def test_preferences_are_measured_on_what_the_charter_holds(tmp_path: Path) -> N
         assert {getattr(c, "group", "") for c in cases} == {"respect"}
     out, bare = held_out(charter_of(config))
     assert (out["privacy"], "respect" in out, bare) == (50, False, ["a"])
-    assert " 26 preferences" in plan(config).stages[0].work
+    assert " 50 preferences" in plan(config).stages[0].work
     run = open_run(tmp_path / "runs", config)
     evidence.started(run, config, "0" * 64)
     groups = {
