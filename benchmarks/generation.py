@@ -3,8 +3,9 @@
     python benchmarks/generation.py [--model embedded] [--prompts 96] [--tokens 40]
 
 Both sides hold the same weights in the same number format, ask the same prompts of the built-in suites greedily, in batches of
-like length (transformers: 32, as `pipeline(batch_size=32)` would, but sorted), and score the same replies. Each is
-asked twice and the faster time counts. How many answers are the same is printed: it should be all.
+like length (transformers: 32, as `pipeline(batch_size=32)` would, but sorted), and score the same replies. Both write
+sampled answers too (temperature 1, top-p 0.95). Each is asked twice and both times are printed: what was scored before
+is scored again faster here. How many answers are the same is printed: it should be all.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from trimtab.models.protocol import Question
 from trimtab.suites.splits import spread
 
 PEER_BATCH = 32
+SAMPLING = {"do_sample": True, "temperature": 1.0, "top_p": 0.95, "top_k": 0}
 
 
 def main() -> None:
@@ -44,6 +46,8 @@ def main() -> None:
     ours = timed("write", lambda: [a.text for a in model.generate(prompts, max_tokens=options.tokens)])
     theirs = timed("write, transformers", lambda: generated(model, tokens, options.tokens))
     print(f"same answers: {sum(a == b for a, b in zip(ours, theirs, strict=True))} of {len(ours)}")
+    timed("sample", lambda: model.generate(prompts, max_tokens=options.tokens, temperature=1.0))
+    timed("sample, transformers", lambda: generated(model, tokens, options.tokens, **SAMPLING))
     questions = [
         Question(text, c.prompt)
         for c in spread(preference_cases("test"), options.prompts // 2)
@@ -61,13 +65,13 @@ def encoded(model: LocalModel, messages: Any) -> list[int]:
 
 
 def timed(name: str, work: Callable[[], list[Any]]) -> list[Any]:
-    """Return what `work` does, and print the faster of two times."""
+    """Return what `work` does, and print how long it takes, twice."""
     seconds, results = [], []
     for _ in range(2):
         started = time.perf_counter()
         results = work()
         seconds.append(time.perf_counter() - started)
-    print(f"{name}: {min(seconds):.1f} s", flush=True)
+    print(f"{name}: {seconds[0]:.1f} s, again {seconds[1]:.1f} s", flush=True)
     return results
 
 
@@ -76,7 +80,7 @@ def sorted_batches(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     return [order[start : start + PEER_BATCH] for start in range(0, len(order), PEER_BATCH)]
 
 
-def generated(model: LocalModel, rows: list[list[int]], most: int) -> list[str]:
+def generated(model: LocalModel, rows: list[list[int]], most: int, **sampling: Any) -> list[str]:
     """Answer as a plain use of transformers would."""
     answers: dict[int, str] = {}
     for batch in sorted_batches(rows):
@@ -85,7 +89,10 @@ def generated(model: LocalModel, rows: list[list[int]], most: int) -> list[str]:
         )
         with torch.inference_mode():
             out = model.network.generate(
-                **given, max_new_tokens=most, do_sample=False, pad_token_id=model.tokenizer.pad_token_id
+                **given,
+                max_new_tokens=most,
+                pad_token_id=model.tokenizer.pad_token_id,
+                **(sampling or {"do_sample": False}),
             )
         new = out[:, given["input_ids"].shape[1] :]
         for i, text in zip(batch, model.tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
