@@ -57,7 +57,7 @@ class Sizes(_Table):
     associations: Count = Field(default=72, ge=0)
     reattack_behaviours: Count = Field(default=48, ge=0)
     reattack_attempts: Count = Field(default=4, ge=1)
-    guard_prompts: Count = Field(default=3920, ge=2)
+    guard_prompts: Count = Field(default=3320, ge=2)
     harmful_records: Count = Field(default=160, ge=1)
     ordinary_records: Count = Field(default=60, ge=0)
     writings: Count = Field(default=240, ge=0)
