@@ -23,7 +23,8 @@ from trimtab.run.directory import check_root
 class Pace:
     """Tokens that two cores write, score and learn in a second with the embedded model, in a number format of some bytes.
 
-    `begin`: seconds by which few answers, asked together or learned from, take longer than their tokens say.
+    `guard`: those that the fit of the guard comes to, as if they were scored. `begin`: seconds by which few answers, asked
+    together or learned from, take longer than their tokens say.
     """
 
     format: str
@@ -31,12 +32,13 @@ class Pace:
     generation: float
     scoring: float
     training: float
+    guard: float
     begin: float
 
 
 # Measured on the stages of a run and their suites; what it takes to begin in bfloat16 is reckoned from float32.
-BF16 = Pace("bfloat16", 2, 180, 700, 245, 1.8)
-FLOAT32 = Pace("float32", 4, 72, 290, 130, 4.5)  # prompts of a hundred tokens are read within what it writes
+BF16 = Pace("bfloat16", 2, 190, 1080, 300, 650, 1.8)
+FLOAT32 = Pace("float32", 4, 72, 290, 130, 290, 4.5)  # prompts of a hundred tokens are read within what it writes
 # What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted from
 # what 3,320 prompts took in float32, 13 minutes.
 GUARD = 67
@@ -257,7 +259,7 @@ def _train(config: RunConfig, pace: Pace) -> PlannedStage:
     read = GUARD * s.guard_prompts if guard else 0
     counted = 0 if is_endpoint(config) else read  # what is read here costs nothing there
     begin = pace.begin * (2 * guard + len(adapters))  # the guard has two readers
-    return replace(stage, other=stage.other + counted, seconds=stage.seconds + read / pace.scoring + begin)
+    return replace(stage, other=stage.other + counted, seconds=stage.seconds + read / pace.guard + begin)
 
 
 def _trim(config: RunConfig, pace: Pace) -> PlannedStage:
