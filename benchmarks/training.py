@@ -3,7 +3,7 @@
     python benchmarks/training.py [--pairs 48] [--retain 40]
 
 Each side runs in a process of its own. TRL as it comes attends by the fused kernel, scores prompts and padding where
-Triton is missing, and gives memory back to the system. Losses are printed: but for rounding they are the same.
+Triton is missing, and gives memory back to the system. Losses are printed, to be held against each other.
 """
 
 from __future__ import annotations

@@ -106,17 +106,16 @@ def laid(rows: Sequence[Fork], pad: int, like: torch.Tensor, before: int = 0) ->
         # Padding sees itself, or it would see nothing at all.
         sees[:, :, before:] |= torch.eye(width, device=like.device).bool()
         hidden = torch.finfo(like.dtype).min
-        mask = torch.zeros(sees.shape, dtype=like.dtype, device=like.device).masked_fill(~sees, hidden)[
-            :, None
-        ]
+        mask = torch.zeros(sees.shape, dtype=like.dtype, device=like.device).masked_fill(~sees, hidden)
+        mask = mask[:, None]  # alike for all heads
     return Laid(tokens, positions, mask, reads)
 
 
 def _columns(fork: Fork, width: int) -> list[list[int]]:
     """Return for each branch the column of the prompt's last token, and its own; a row ends at `width`."""
     at = width - fork.after
-    found = []
+    last, found = at - 1, []
     for branch in fork.branches:
-        found.append([width - fork.after - 1, *range(at, at + len(branch.tokens))])
+        found.append([last, *range(at, at + len(branch.tokens))])
         at += len(branch.tokens)
     return found
