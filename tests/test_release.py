@@ -712,10 +712,16 @@ def test_the_summary_counts_human_texts_that_were_mixed_in(trial: Path, tmp_path
     assert "human-written texts were trained on" not in training_content(Source(folder))
     about = {"records": 5, "anchor": {"share": 0.4, "source": "Python documentation"}}
     (folder / "stages/04_train/adversarial.json").write_text(json.dumps(about))
-    about = {"records": 3, "retention": {"texts": 7, "answers": 5, "source": "Python documentation"}}
+    about = {
+        "records": 3,
+        "retention": {"texts": 7, "answers": 5, "refusals": 3, "source": "Python documentation"},
+    }
     (folder / "stages/04_train/bias.json").write_text(json.dumps(about))
     told = training_content(Source(folder))
-    assert "7 human-written texts (Python documentation) and 5 answers of the model itself were read" in told
+    assert (
+        "7 human-written texts (Python documentation), 5 answers of the model itself and 3 refusals were read"
+        in told
+    )
     assert "Beside the adversarial records, 2 human-written texts were trained on (40 % of that set)" in told
     assert "The guard, a classifier beside the model, was fitted on prompts" in told
 

@@ -20,7 +20,7 @@ from trimtab.models.protocol import Question, user
 from trimtab.records.record import Lineage, Record, conversation
 from trimtab.training import adapter, dpo, retention
 from trimtab.training.adapter import public_name
-from trimtab.training.anchor import own_answers
+from trimtab.training.anchor import own_answers, refusals
 from trimtab.training.dpo import train_dpo
 from trimtab.training.guard import mean_network
 from trimtab.training.rows import MAX_LENGTH, row
@@ -291,11 +291,28 @@ def test_without_a_text_that_can_be_read_nothing_is_retained(model: LocalModel) 
     assert retention.retaining(dict, model, [long, TEXTS[0]], 0) is not dict
 
 
+def test_what_is_retained_is_read_by_length_all_of_it_and_never_too_much_at_once() -> None:
+    lengths = [160] * 9 + [20] * 70 + [25, 90, 7]
+    rows = [{"input_ids": [n] * length} for n, length in enumerate(lengths)]
+    groups = retention._grouped(rows)
+    sizes = [(len(g), max(len(r["input_ids"]) for r in g)) for g in groups]
+    assert all(number * longest <= retention.AT_ONCE for number, longest in sizes)
+    assert sorted(r["input_ids"][0] for g in groups for r in g) == list(range(len(rows)))
+    assert sizes.count((4, 160)) == 2, "long texts stand together"
+    assert len(groups) == 6, "and short ones are not padded to them"
+
+
 def test_answers_of_the_model_itself_are_told_from_others() -> None:
     def made(generator: str | None) -> Record:
         return TEXTS[0].model_copy(update={"lineage": Lineage(generator=generator)})
 
     assert own_answers([made("m"), made("author"), made(None), PAIRS[0]], "m") == [made("m")]
+
+
+def test_refusals_are_told_by_their_cell() -> None:
+    cells = ["plain/harmful", "adversarial/harmful", "plain/benign", "ordinary", None]
+    made = [TEXTS[0].model_copy(update={"cell": c}) for c in cells]
+    assert refusals([*made, PAIRS[0].model_copy(update={"cell": "plain/harmful"})]) == made[:2]
 
 
 FULL_DISK = """

@@ -42,7 +42,7 @@ from trimtab.run.measure import (
 from trimtab.run.screen import screen
 from trimtab.run.together import settle
 from trimtab.run.trim import RULE, Tuning, sweep
-from trimtab.training.anchor import anchor_about, anchor_records, own_answers, retention_about
+from trimtab.training.anchor import anchor_about, anchor_records, own_answers, refusals, retention_about
 
 if TYPE_CHECKING:
     from trimtab.training.adapter import Trained
@@ -201,10 +201,12 @@ def _training(
         about = {"anchor": anchor_about(len(kept), len(anchors))}
         return partial(train_sft, rank=REFUSAL_RANK), [*kept, *anchors], about
     real = real_texts(loop.config.sizes.retained_texts)
-    own = own_answers(_requests(loop), model.digest) if real else []
+    # Refusals too: what teaches a model to answer in one way makes it answer what it refused before.
+    requests = _requests(loop) if real else []
+    own, refused = own_answers(requests, model.digest), refusals(requests)
     train: Callable[..., Trained] = train_equalise if mechanism == "bias" else train_dpo
-    about = {"retention": retention_about(len(real), len(own))}
-    return partial(train, texts=[*real, *own]), kept, about
+    about = {"retention": retention_about(len(real), len(own), len(refused))}
+    return partial(train, texts=[*real, *own, *refused]), kept, about
 
 
 def _requests(loop: Loop) -> list[Record]:

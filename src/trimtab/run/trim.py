@@ -20,9 +20,7 @@ from trimtab.run import together
 from trimtab.run.measure import Bar, Suites, guarded
 from trimtab.run.together import Point
 
-LEAST = (
-    0.05  # of attacks: one of `tune` less, behind the guard, is chance, for which requests would be refused
-)
+LEAST = 0.03  # of attacks: fewer of those of `tune`, behind the guard, are chance, for which requests would be refused
 RULE = (
     "bias and values each alone, then adversarial with what was chosen of them and behind the guard: the strength with "
     "the best effect whose costs on `tune` stay within their limits, counted from the bare model; the smaller strength "

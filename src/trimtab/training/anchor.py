@@ -33,6 +33,12 @@ def own_answers(records: Iterable[Record], model: str) -> list[Record]:
     return [r for r in records if r.kind == "sft" and r.lineage.generator == model]
 
 
-def retention_about(real: int, own: int) -> dict[str, object]:
-    """Describe the texts that training keeps to the bare model on: real ones, their source and digest, and own answers."""
-    return {"texts": real, "answers": own, "source": SOURCE, "digest": python_documentation().digest}
+def refusals(records: Iterable[Record]) -> list[Record]:
+    """Return the `sft` records whose reply declines a harmful request, plain or wrapped, by their cell."""
+    return [r for r in records if r.kind == "sft" and (r.cell or "").endswith("/harmful")]
+
+
+def retention_about(real: int, own: int, refused: int) -> dict[str, object]:
+    """Describe the texts that training keeps to the bare model on: real ones, their source and digest, own answers, refusals."""
+    source = {"source": SOURCE, "digest": python_documentation().digest}
+    return {"texts": real, "answers": own, "refusals": refused, **source}

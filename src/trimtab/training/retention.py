@@ -10,8 +10,9 @@ from trimtab.records.record import Record
 from trimtab.training.rows import row
 
 WEIGHT = 1.0
-AT_ONCE = 4  # texts at each step
-LENGTH = 160  # tokens of each that are read
+LENGTH = 160  # tokens of each text that are read
+AT_ONCE = 4 * LENGTH  # tokens at each step, padding among them: a few long texts, or more short ones
+ALIKE = 16  # tokens: texts of one batch are as long to within these
 
 
 def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: int) -> Any:
@@ -67,14 +68,25 @@ def _cut(tokens: dict[str, list[int]]) -> dict[str, list[int]]:
 
 
 def _batches(rows: Sequence[dict[str, list[int]]], model: LocalModel, seed: int) -> Iterator[tuple[Any, ...]]:
-    """Draw batches for ever, each text once before any again."""
+    """Draw batches of texts of like length for ever, each text once before any again."""
     import torch
 
     order = torch.Generator().manual_seed(seed)
     while True:
-        drawn = torch.randperm(len(rows), generator=order).tolist()
-        for start in range(0, len(drawn), AT_ONCE):
-            yield _batch([rows[i] for i in drawn[start : start + AT_ONCE]], model)
+        groups = _grouped([rows[i] for i in torch.randperm(len(rows), generator=order).tolist()])
+        for i in torch.randperm(len(groups), generator=order).tolist():
+            yield _batch(groups[i], model)
+
+
+def _grouped(rows: Sequence[dict[str, list[int]]]) -> list[list[dict[str, list[int]]]]:
+    """Put rows of like length together, in the order given where they are as long, `AT_ONCE` tokens in a group."""
+    groups: list[list[dict[str, list[int]]]] = [[]]
+    for r in sorted(rows, key=lambda r: len(r["input_ids"]) // ALIKE):
+        longest = max(len(each["input_ids"]) for each in (*groups[-1], r))
+        if groups[-1] and (len(groups[-1]) + 1) * longest > AT_ONCE:
+            groups.append([])
+        groups[-1].append(r)
+    return groups
 
 
 def _batch(rows: Sequence[dict[str, list[int]]], model: LocalModel) -> tuple[Any, ...]:

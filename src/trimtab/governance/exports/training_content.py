@@ -67,8 +67,8 @@ def _beside(source: Source) -> list[str]:
             ]
         if kept := about.get("retention"):
             lines += [
-                f"While the {mechanism} adapter was trained, {kept['texts']} human-written texts ({plain(kept['source'])}) and "
-                f"{kept['answers']} answers of the model itself were read, on which it was held to the predictions of the bare model."
+                f"While the {mechanism} adapter was trained, {kept['texts']} human-written texts ({plain(kept['source'])}), "
+                f"{kept['answers']} answers of the model itself and {kept.get('refusals', 0)} refusals were read, on which it was held to the predictions of the bare model."
             ]
     return [*lines, *guard_prompts(source)]
 
