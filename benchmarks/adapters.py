@@ -1,17 +1,16 @@
 """What an adapter trained in one way does on `tune`, strength by strength: the rows of "what was tried" in RESULTS.md.
 
-    python benchmarks/adapters.py values [--authored 200] [--rate 2e-3] [--passes 1] [--beta 0.1] [--loss sigmoid] [--weights 1] [--retain 160]
+    python benchmarks/adapters.py values [--authored 200] [--rate 2e-3] [--passes 1] [--beta 0.1] [--loss apo_zero] [--weights 1] [--retain 160]
     python benchmarks/adapters.py adversarial [--harmful 160] [--ordinary 60] [--rate 7e-4] [--passes 1] [--rank 8]
 
 `--loss` takes names of TRL's DPO losses, such as `sigmoid_norm sft` with `--weights 1 0.2`. `test` is not read.
-`--retain 0` is plain DPO, which keeps to the bare model on no texts.
+`--loss sigmoid` is plain DPO; `--retain 0` keeps to the bare model on no texts.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from trimtab.probes.preference import margin
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import Sizes
 from trimtab.run.measure import tune_suites
-from trimtab.training.anchor import anchor_records, own_answers
-from trimtab.training.dpo import train_dpo
+from trimtab.training.anchor import anchor_records, own_answers, refusals
+from trimtab.training.dpo import BETA, train_dpo
 from trimtab.training.sft import train_sft
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -50,8 +49,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--passes", type=int, default=1)
-    parser.add_argument("--beta", type=float, default=0.1)
-    parser.add_argument("--loss", nargs="+", default=["sigmoid"])
+    parser.add_argument("--beta", type=float, default=BETA)
+    parser.add_argument("--loss", nargs="+", default=["apo_zero"])
     parser.add_argument("--weights", nargs="+", type=float)
     parser.add_argument("--cases", type=int, default=32, help="of each suite of tune; 64 of some")
     options = parser.parse_args()
@@ -75,14 +74,24 @@ def train(model: Any, options: argparse.Namespace, folder: Path) -> Any:
         rate, rank = options.rate or 7e-4, options.rank
         return train_sft(model, rows, folder, seed=0, rate=rate, epochs=passes, rank=rank)
     rows = make_values(writer, read_charter(), authored=options.authored, contrast=options.contrast).records
-    # What the product trains with has one loss; here others are tried.
-    trl.DPOConfig = partial(trl.DPOConfig, loss_type=options.loss, loss_weights=options.weights)
+    with_other_losses(options.loss, options.weights)
     texts: list[Any] = []
     if options.retain:
         made = make_adversarial(writer, harmful=options.harmful, ordinary_requests=options.ordinary).records
-        texts = [*anchor_records(options.retain, mechanism="values"), *own_answers(made, model.digest)]
+        own = [*own_answers(made, model.digest), *refusals(made)]
+        texts = [*anchor_records(options.retain, mechanism="values"), *own]
     settings = {"texts": texts, "rate": options.rate, "epochs": passes, "beta": options.beta}
     return train_dpo(model, rows, folder, seed=0, **settings)
+
+
+def with_other_losses(losses: list[str], weights: list[float] | None) -> None:
+    """Let TRL's DPO have other losses than the one that the product trains with."""
+    made = trl.DPOConfig
+
+    def config(**given: Any) -> Any:
+        return made(**{**given, "loss_type": losses, "loss_weights": weights})
+
+    trl.DPOConfig = config
 
 
 def figures(model: Any, name: str, kind: str, cases: Any) -> str:

@@ -15,6 +15,9 @@ from trimtab.training.retention import retaining
 from trimtab.training.rows import fitted
 
 EPOCHS, BATCH, BETA = 1, 8, 0.1
+# The plain loss is content when the wanted reply loses less than the unwanted one, so that replies which people write
+# get less likely, all of them. This one asks of each by itself.
+LOSS = "apo_zero"
 # At the higher one the model forgets how to write, unless it retains what it was.
 RATE, RETAINING_RATE = 2e-3, 4e-3
 REFERENCE = 4  # pairs of which the bare model reads the replies at once
@@ -24,8 +27,10 @@ def train_dpo(
     model: LocalModel, records: Sequence[Record], folder: Path, *, seed: int, texts: Sequence[Record] = (),
     rate: float | None = None, epochs: float = EPOCHS, beta: float = BETA, progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
-    """Write a LoRA adapter trained to prefer `chosen` over `rejected` (Rafailov et al. 2023) to `folder`.
+    """Write a LoRA adapter trained to prefer `chosen` over `rejected` to `folder`.
 
+    By DPO (Rafailov et al. 2023) with the anchored loss: the likelihood of the one is to rise against the bare model's, that
+    of the other to fall (APO-zero, D'Oosterlinck et al. 2024, equation 7).
     On `texts` it keeps to the bare model (`retention.retaining`), and then learns at a higher rate. Records that
     `rows.fitted` leaves out are counted.
     """
@@ -42,7 +47,11 @@ def train_dpo(
         return trainer_class(
             model=model.network,
             args=DPOConfig(
-                **args, beta=beta, precompute_ref_log_probs=True, precompute_ref_batch_size=REFERENCE
+                **args,
+                loss_type=[LOSS],
+                beta=beta,
+                precompute_ref_log_probs=True,
+                precompute_ref_batch_size=REFERENCE,
             ),
             train_dataset=Dataset.from_list(rows),
             processing_class=model.tokenizer,
