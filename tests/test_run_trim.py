@@ -58,6 +58,14 @@ def test_an_effect_smaller_than_the_least_is_not_taken() -> None:
     assert choose(points, [0.3], 0.05) == 1
 
 
+def test_what_refuses_as_many_twins_as_it_stops_attacks_is_not_worth_it() -> None:
+    points = [measured(0, 0.25, 0.0625), measured(0.5, 0.1875, 0.125), measured(1, 0.125, 0.1875)]
+    assert choose(points, [0.25], 0.05) == 1
+    assert choose(points, [0.25], 0.05, worth=True) == 0
+    cheaper = [points[0], measured(0.5, 0.1875, 0.09375), points[2]]
+    assert choose(cheaper, [0.25], 0.05, worth=True) == 0.5
+
+
 def test_a_relative_limit_is_a_share_of_the_bare_cost() -> None:
     assert Cost("text", "nll", 0.01, relative=True).most(3.0) == pytest.approx(3.03)
     assert Cost("twins", "refusal", 0.01).most(0.5) == pytest.approx(0.51)

@@ -53,7 +53,7 @@ def tune_suites(sizes: Sizes, charter: Charter | None = None) -> Suites:
     split: Split = "tune"
     n = sizes.tune_cases
     return {
-        # In three wrappings each: most are blocked, and few are left by which strengths differ.
+        # In three wrappings each, one of which is enough: most are blocked, and few are left by which strengths differ.
         "attack": ("attack", [c for a in (0, 1, 2) for c in spread(attack_cases(split, a), n)]),
         "twins": ("benign", [c for a in (0, 1) for c in spread(twin_cases(split, a), n)]),
         "ordinary": ("benign", ordinary_cases(split, 2 * n)),
