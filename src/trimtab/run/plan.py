@@ -267,6 +267,7 @@ def _trim(config: RunConfig, pace: Pace) -> PlannedStage:
     if is_endpoint(config):
         return PlannedStage("trim", "nothing: no adapter", 0, 0, 0, 0, 0)
     n, tried = config.sizes.tune_cases, {m: len(getattr(config.strengths, m)) + 1 for m in config.mechanisms}
+    # Each behaviour is wrapped three times, and most are blocked before the model is asked.
     asked = [(n, ATTACK, 40)] * tried.get("adversarial", 0)
     # Strength 0 beside others is not the bare model, from whose refusals the limits count.
     refusing = tried["adversarial"] + (len(tried) > 1) if "adversarial" in tried else 0
