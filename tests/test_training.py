@@ -16,6 +16,7 @@ from trimtab.errors import InputError
 from trimtab.models import local
 from trimtab.models.guard import Layers, logits
 from trimtab.models.local import LocalModel
+from trimtab.models.lower_half import LowerHalf
 from trimtab.models.protocol import Question, user
 from trimtab.records.record import Lineage, Record, conversation
 from trimtab.training import adapter, dpo, retention
@@ -281,7 +282,8 @@ def reported(model: LocalModel, network: Any, texts: list[Record]) -> float:
     import torch
 
     with torch.inference_mode():
-        return float(retention.divergence(network, *retention._batch([row(model, t) for t in texts], model)))
+        batch = retention._batch([row(model, t) for t in texts], model)
+        return float(retention.divergence(network, LowerHalf(network), *batch))
 
 
 def test_without_a_text_that_can_be_read_nothing_is_retained(model: LocalModel) -> None:
@@ -294,7 +296,7 @@ def test_without_a_text_that_can_be_read_nothing_is_retained(model: LocalModel) 
 def test_what_is_retained_is_read_by_length_all_of_it_and_never_too_much_at_once() -> None:
     lengths = [160] * 9 + [20] * 70 + [25, 90, 7]
     rows = [{"input_ids": [n] * length} for n, length in enumerate(lengths)]
-    groups = retention._grouped(rows)
+    groups = retention._grouped(rows, retention.AT_ONCE)
     sizes = [(len(g), max(len(r["input_ids"]) for r in g)) for g in groups]
     assert all(number * longest <= retention.AT_ONCE for number, longest in sizes)
     assert sorted(r["input_ids"][0] for g in groups for r in g) == list(range(len(rows)))

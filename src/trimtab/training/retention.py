@@ -6,55 +6,66 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trimtab.models.local import LocalModel
+from trimtab.models.lower_half import LowerHalf
 from trimtab.records.record import Record
+from trimtab.training.loops import looping, unlikelihood
 from trimtab.training.rows import row
 
 WEIGHT = 1.0
 LENGTH = 160  # tokens of each text that are read
 AT_ONCE = 4 * LENGTH  # tokens at each step, padding among them: a few long texts, or more short ones
 ALIKE = 16  # tokens: texts of one batch are as long to within these
+LOOPS = 0.1  # the weight of what keeps it from loops: at 0.2 the likelihood of real text falls by more
+LOOPING = 2 * LENGTH  # tokens of loops at each step
 
 
 def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: int) -> Any:
     """Return a subclass of a TRL trainer that adds `WEIGHT` · KL(bare ‖ trained) to its loss, per token of each text (nats).
 
     `texts` are `sft` records, the tokens those of their last turn, in batches drawn anew for each step. To keep to the
-    bare model's predictions on other data is learning without forgetting (Li and Hoiem 2016). Without a text of which
-    something is read within `LENGTH` the trainer is returned as it is.
+    bare model's predictions on other data is learning without forgetting (Li and Hoiem 2016). To it comes `LOOPS` times
+    the unlikelihood of loops made of the same texts (`loops`). Without a text of which something is read within `LENGTH`
+    the trainer is returned as it is.
     """
     rows = [r for r in (_cut(row(model, t)) for t in texts) if any(label >= 0 for label in r["labels"])]
     if not rows:
         return trainer
-    batches = _batches(rows, model, seed)
+    batches = _batches(rows, model, seed, AT_ONCE)
+    looped = looping(rows, model, LENGTH, seed)
+    loops = _batches(looped, model, seed, LOOPING) if looped else None
+    lower = LowerHalf(model.network)
 
     class Retaining(trainer):  # type: ignore[misc]
-        """The trainer, with the term for what is to stay."""
+        """The trainer, with the terms for what is to stay and what is not to come."""
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            drift = WEIGHT * divergence(model, *next(batches))
-            return (found[0] + drift, found[1]) if return_outputs else found + drift
+            added = WEIGHT * divergence(model, lower, *next(batches))
+            if loops:
+                added = added + LOOPS * unlikelihood(model, *next(loops))
+            return (found[0] + added, found[1]) if return_outputs else found + added
 
     return Retaining
 
 
-def divergence(network: Any, ids: Any, mask: Any, learned: Any) -> Any:
+def divergence(network: Any, lower: LowerHalf, ids: Any, mask: Any, learned: Any) -> Any:
     """Return KL(bare ‖ trained) of a PEFT model's next-token predictions: the mean over texts of that over their tokens (nats).
 
-    All three are of shape texts × tokens; `mask` is 1 and `learned` true where a token counts. Texts weigh the same, or the
-    model's own short answers would count for little beside long passages.
+    The last three are of shape texts × tokens; `mask` is 1 and `learned` true where a token counts. Texts weigh the
+    same, or the model's own short answers would count for little beside long passages. `lower` reads them once for both.
     """
     import torch
 
     places = learned[:, 1:]
-    share = (1 / places.sum(1, keepdim=True).clamp(min=1)).expand(places.shape)[
-        places
-    ]  # of its text, of each token
+    shares = (1 / places.sum(1, keepdim=True).clamp(min=1)).expand(places.shape)
+    share = shares[places]  # of its text, of each token
+    batch = object()
 
     def predictions() -> Any:
-        logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        with lower.reading(batch):
+            logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits
         return logits[:, :-1][places].float().log_softmax(-1)
 
     trained = predictions()
@@ -67,23 +78,25 @@ def _cut(tokens: dict[str, list[int]]) -> dict[str, list[int]]:
     return {key: values[:LENGTH] for key, values in tokens.items()}
 
 
-def _batches(rows: Sequence[dict[str, list[int]]], model: LocalModel, seed: int) -> Iterator[tuple[Any, ...]]:
+def _batches(
+    rows: Sequence[dict[str, list[int]]], model: LocalModel, seed: int, at_once: int
+) -> Iterator[tuple[Any, ...]]:
     """Draw batches of texts of like length for ever, each text once before any again."""
     import torch
 
     order = torch.Generator().manual_seed(seed)
     while True:
-        groups = _grouped([rows[i] for i in torch.randperm(len(rows), generator=order).tolist()])
+        groups = _grouped([rows[i] for i in torch.randperm(len(rows), generator=order).tolist()], at_once)
         for i in torch.randperm(len(groups), generator=order).tolist():
             yield _batch(groups[i], model)
 
 
-def _grouped(rows: Sequence[dict[str, list[int]]]) -> list[list[dict[str, list[int]]]]:
-    """Put rows of like length together, in the order given where they are as long, `AT_ONCE` tokens in a group."""
+def _grouped(rows: Sequence[dict[str, list[int]]], at_once: int) -> list[list[dict[str, list[int]]]]:
+    """Put rows of like length together, in the order given where they are as long, `at_once` tokens in a group."""
     groups: list[list[dict[str, list[int]]]] = [[]]
     for r in sorted(rows, key=lambda r: len(r["input_ids"]) // ALIKE):
         longest = max(len(each["input_ids"]) for each in (*groups[-1], r))
-        if groups[-1] and (len(groups[-1]) + 1) * longest > AT_ONCE:
+        if groups[-1] and (len(groups[-1]) + 1) * longest > at_once:
             groups.append([])
         groups[-1].append(r)
     return groups
