@@ -14,27 +14,33 @@ from trimtab.training.retention import retaining
 from trimtab.training.rows import Fitted
 
 EPOCHS, BATCH, RATE, WEIGHT = 1, 8, 1e-3, 0.02
+# What makes plain statements likelier makes refusals rare: a tenth of it is enough where the model retains what it was.
+LM, RETAINING_LM = 1.0, 0.1
 
 
 def train_equalise(
     model: LocalModel, records: Sequence[Record], folder: Path, *, seed: int, texts: Sequence[Record] = (),
     rate: float = RATE, epochs: float = EPOCHS, weight: float = WEIGHT, progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
-    """Write a LoRA adapter trained on LM + weight · (log p(a) − log p(b))² to `folder`.
+    """Write a LoRA adapter trained on lm · LM + weight · (log p(a) − log p(b))² to `folder`.
 
     LM is the mean negative log-likelihood per token of both texts, log p is summed over tokens (nats). The
     squared difference of a counterfactual pair's scores is the pairing loss of Kannan et al. 2018, on the
-    log-likelihoods that the pair gap is made of. On `texts` it keeps to the bare model (`retention.retaining`).
+    log-likelihoods that the pair gap is made of. On `texts` it keeps to the bare model (`retention.retaining`), and
+    then lm is `RETAINING_LM` in place of `LM`.
     """
     from datasets import Dataset
     from trl import SFTConfig
 
     rows = [_tokens(model, r) for r in records]
+    plain = _trainer_class()
+    trainer_class = retaining(plain, model, texts, seed)
 
     def trainer(scratch: Path) -> Any:
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)
         config = SFTConfig(**args, remove_unused_columns=False, dataset_kwargs={"skip_prepare_dataset": True})
-        return retaining(_trainer_class(), model, texts, seed)(
+        return trainer_class(
+            lm=LM if trainer_class is plain else RETAINING_LM,
             weight=weight,
             model=model.network,
             args=config,
@@ -76,9 +82,9 @@ def _trainer_class() -> Any:
     class EqualisingTrainer(SFTTrainer):  # type: ignore[misc]
         """SFT with the pair term; a batch holds all first texts, then all second ones."""
 
-        def __init__(self, *args: Any, weight: float, **kwargs: Any) -> None:
+        def __init__(self, *args: Any, lm: float, weight: float, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self.weight = weight
+            self.lm, self.weight = lm, weight
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -90,7 +96,7 @@ def _trainer_class() -> Any:
             totals = (picked * mask).sum(-1)
             a, b = totals.chunk(2)
             lm = -totals.sum() / mask.sum()
-            loss = lm + self.weight * ((a - b) ** 2).mean()
+            loss = self.lm * lm + self.weight * ((a - b) ** 2).mean()
             return (loss, out) if return_outputs else loss
 
     return EqualisingTrainer
