@@ -247,7 +247,7 @@ def test_more_groups_than_the_votes_hold_are_refused(sizes: tuple[int, ...], k: 
 def test_nothing_left_to_count_is_an_error() -> None:
     with pytest.raises(InputError, match="--least"):
         tally(two_camps(), Options(least=1000))
-    with pytest.raises(InputError, match="--strict"):
+    with pytest.raises(InputError, match="--strict-moderation"):
         tally(two_camps(), Options(strict=True))  # nothing was let in
 
 

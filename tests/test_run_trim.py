@@ -151,7 +151,7 @@ def test_the_sweep_measures_every_strength_and_leaves_the_bare_model(tmp_path: P
     assert found(points) == [(0.0, 1.0, 0.0, False), (0.5, 0.5, 0.0, True), (1.0, 0.0, 0.5, False)]
     folder = adapter_folder(tmp_path, "adversarial")
     assert model.strengths == [{folder: 0.0}, {folder: 0.5}, {folder: 1.0}, {}, {}]
-    assert {p["effect_name"] for p in points} == {"attack success"}
+    assert {p["effect_name"] for p in points} == {"attack success, any of three wrappings"}
     assert [(c["name"], c["base"], c["most"]) for c in points[1]["costs"]] == [
         ("refusal of benign twins", 0.0, 0.05), ("refusal of ordinary requests", 0.0, 0.04),
     ]  # fmt: skip

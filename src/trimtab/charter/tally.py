@@ -208,7 +208,9 @@ def tally(votes: Votes, options: Options = Options()) -> Tally:
     if not kept.any():
         message = "no statement is left: all are taken out by moderation or have too few votes"
         fix = (
-            "Ask for fewer with --least." if used.any() else "Leave out --strict, or look at the moderation."
+            "Ask for fewer with --least."
+            if used.any()
+            else "Leave out --strict-moderation, or look at the moderation."
         )
         raise InputError(Problem("votes.nothing", "votes", message, fix))
     found, pairs = rankings(votes, kept)

@@ -31,7 +31,9 @@ def tally(
     k: int | None = typer.Option(
         None, min=2, max=26, help="Number of groups; default: the best of 2 to 5 by silhouette."
     ),
-    strict: bool = typer.Option(False, "--strict", help="Count only statements that moderators let in."),
+    strict: bool = typer.Option(
+        False, "--strict-moderation", help="Count only statements that moderators let in."
+    ),
     least: int = typer.Option(1, min=0, help="Leave out statements with fewer votes."),
     top: int = typer.Option(10, min=1, help="Statements to print; --json has them all."),
     json: bool = typer.Option(False, "--json", help="JSON lines on stdout."),
