@@ -1,10 +1,11 @@
 """What an adapter trained in one way does on `tune`, strength by strength: the rows of "what was tried" in RESULTS.md.
 
-    python benchmarks/adapters.py values [--authored 200] [--rate 2e-3] [--passes 1] [--beta 0.1] [--loss apo_zero] [--weights 1] [--retain 160]
+    python benchmarks/adapters.py values [--authored 200] [--rate 2e-3] [--passes 1] [--beta 0.1] [--loss apo_zero] [--weights 1] [--retain 160] [--loops 0.03]
+    python benchmarks/adapters.py bias [--rate 1e-3] [--passes 1] [--retain 160] [--loops 0.03] [--lm 0.2]
     python benchmarks/adapters.py adversarial [--harmful 160] [--ordinary 60] [--rate 7e-4] [--passes 1] [--rank 8]
 
 `--loss` takes names of TRL's DPO losses, such as `sigmoid_norm sft` with `--weights 1 0.2`. `test` is not read.
-`--loss sigmoid` is plain DPO; `--retain 0` keeps to the bare model on no texts.
+`--loss sigmoid` is plain DPO; `--retain 0` keeps to the bare model on no texts; `--loops 0` does not keep from loops.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import trl
 
 from trimtab.charter.charter import read_charter
 from trimtab.mechanisms.adversarial.records import make_adversarial
+from trimtab.mechanisms.bias.records import make_bias
 from trimtab.mechanisms.values.records import make_values
 from trimtab.mechanisms.writer import Writer
 from trimtab.models.load import load_model
@@ -25,12 +27,18 @@ from trimtab.probes.preference import margin
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import Sizes
 from trimtab.run.measure import tune_suites
+from trimtab.training import equalise, retention
 from trimtab.training.anchor import anchor_records, own_answers, refusals
 from trimtab.training.dpo import BETA, train_dpo
 from trimtab.training.sft import train_sft
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-SUITES = {"values": ("preference_charter", "text"), "adversarial": ("attack", "twins", "ordinary", "text")}
+WRITTEN = ("attack", "twins", "ordinary")
+SUITES = {
+    "values": ("preference_charter", "text", *WRITTEN),
+    "bias": ("pair_roles", "text", *WRITTEN),
+    "adversarial": (*WRITTEN, "text"),
+}
 
 
 def main() -> None:
@@ -52,6 +60,8 @@ def main() -> None:
     parser.add_argument("--beta", type=float, default=BETA)
     parser.add_argument("--loss", nargs="+", default=["apo_zero"])
     parser.add_argument("--weights", nargs="+", type=float)
+    parser.add_argument("--loops", type=float, default=retention.LOOPS)
+    parser.add_argument("--lm", type=float, default=equalise.RETAINING_LM)
     parser.add_argument("--cases", type=int, default=32, help="of each suite of tune; 64 of some")
     options = parser.parse_args()
     model: Any = load_model("embedded")
@@ -73,13 +83,21 @@ def train(model: Any, options: argparse.Namespace, folder: Path) -> Any:
         rows = [*made, *anchor_records(40, mechanism="adversarial", time="")]
         rate, rank = options.rate or 7e-4, options.rank
         return train_sft(model, rows, folder, seed=0, rate=rate, epochs=passes, rank=rank)
-    rows = make_values(writer, read_charter(), authored=options.authored, contrast=options.contrast).records
-    with_other_losses(options.loss, options.weights)
+    retention.LOOPS, equalise.RETAINING_LM = options.loops, options.lm
     texts: list[Any] = []
     if options.retain:
         made = make_adversarial(writer, harmful=options.harmful, ordinary_requests=options.ordinary).records
         own = [*own_answers(made, model.digest), *refusals(made)]
-        texts = [*anchor_records(options.retain, mechanism="values"), *own]
+        texts = [*anchor_records(options.retain, mechanism=options.what), *own]
+    if options.what == "bias":
+        sizes = Sizes()
+        rows = make_bias(
+            writer, writings=sizes.writings, pairs=sizes.pair_records, traits=sizes.trait_records
+        ).records
+        rate = options.rate or equalise.RATE
+        return equalise.train_equalise(model, rows, folder, seed=0, texts=texts, rate=rate, epochs=passes)
+    rows = make_values(writer, read_charter(), authored=options.authored, contrast=options.contrast).records
+    with_other_losses(options.loss, options.weights)
     settings = {"texts": texts, "rate": options.rate, "epochs": passes, "beta": options.beta}
     return train_dpo(model, rows, folder, seed=0, **settings)
 

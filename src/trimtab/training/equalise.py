@@ -14,8 +14,8 @@ from trimtab.training.retention import retaining
 from trimtab.training.rows import Fitted
 
 EPOCHS, BATCH, RATE, WEIGHT = 1, 8, 1e-3, 0.02
-# What makes plain statements likelier makes refusals rare: a tenth of it is enough where the model retains what it was.
-LM, RETAINING_LM = 1.0, 0.1
+# What makes plain statements likelier makes refusals rare: a part of it is enough where the model retains what it was.
+LM, RETAINING_LM = 1.0, 0.2
 
 
 def train_equalise(
