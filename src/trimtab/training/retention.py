@@ -15,9 +15,8 @@ WEIGHT = 1.0
 LENGTH = 160  # tokens of each text that are read
 AT_ONCE = 4 * LENGTH  # tokens at each step, padding among them: a few long texts, or more short ones
 ALIKE = 16  # tokens: texts of one batch are as long to within these
-LOOPS = (
-    0.03  # the weight of what keeps it from loops: at 0.1 fewer still, but less of the preferences is learned
-)
+# The weight of what keeps it from loops. At 0.1 there are fewer still, but less of the preferences is learned.
+LOOPS = 0.03
 LOOPING = 2 * LENGTH  # tokens of loops at each step
 
 
