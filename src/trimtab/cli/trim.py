@@ -54,7 +54,9 @@ def trim(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(run / CHOSEN, choice)
-    tell(f"set {jsonlib.dumps(strengths)}: another system; its report is out of date")
+    tell(
+        f"set {jsonlib.dumps(strengths)}: another system, to probe, ask and export; its report is out of date, and it cannot be released"
+    )
     say(f"next: trimtab probe --model {run} --suite YOUR_SUITE.jsonl")
 
 

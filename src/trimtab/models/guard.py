@@ -139,9 +139,7 @@ def load_guard(folder: Path, embedder_folder: Path | None = None) -> Guard:
         about = dict(head["about"])
         guard = Guard(layers, float(head["threshold"]), about, embedder_folder, second=second)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        fix = (
-            "Take the guard from the run or bundle again; it is two files, guard.json and guard.safetensors."
-        )
+        fix = "Take the whole guard folder from the run or bundle again, encoder/ too."
         raise ModelError(Problem("guard.damaged", str(folder), f"cannot be read ({error})", fix)) from error
     guard.encoder = folder / ENCODER if (folder / ENCODER).exists() else None
     guard.digest = guard_digest(folder)

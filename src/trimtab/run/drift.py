@@ -95,7 +95,7 @@ class Drift:
         rows = _read_real(Path(self.config.real)) if self.config.real else _built_in(self.time)
         random.Random(self.config.seed).shuffle(rows)
         if len(rows) < self.config.records:
-            fix = f"Ask for fewer with --records, or name more real data with --real; {len(rows)} are here."
+            fix = f"Ask for fewer with --records, or name other real data with --real; {len(rows)} are here."
             what = f"{self.config.records} records are more than there is real data"
             raise ConfigError(Problem("drift.real", "--records", what, fix))
         return rows
