@@ -32,7 +32,7 @@ from trimtab.training.anchor import anchor_records, own_answers, refusals
 from trimtab.training.dpo import BETA, train_dpo
 from trimtab.training.sft import train_sft
 
-STRENGTHS = (0.0, 0.5, 0.75, 1.0, 1.25)
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WRITTEN = ("attack", "twins", "ordinary")
 SUITES = {
     "values": ("preference_charter", "text", *WRITTEN),

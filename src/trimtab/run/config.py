@@ -83,7 +83,7 @@ class Strengths(_Table):
 
     adversarial: Tried = (0.5, 0.75, 1.0)
     bias: Tried = (0.5, 0.75, 1.0)
-    values: Tried = (0.5, 0.75, 1.0, 1.25)
+    values: Tried = (0.25, 0.5, 0.75, 1.0)
 
 
 QUICK_STRENGTHS = Strengths(adversarial=(1.0,), bias=(1.0,), values=(1.0,))
