@@ -36,10 +36,6 @@ def looped(model: LocalModel) -> list[dict[str, list[int]]]:
     return looping([row(model, r) for r in RECORDS], model, MOST, 0)
 
 
-def goes_round(ids: list[int], start: int, period: int) -> bool:
-    return ids[start - period : -period] == ids[start:]
-
-
 def test_a_loop_begins_as_the_text_does_and_goes_round(
     model: LocalModel, looped: list[dict[str, list[int]]]
 ) -> None:
@@ -48,12 +44,12 @@ def test_a_loop_begins_as_the_text_does_and_goes_round(
         whole = row(model, record)
         before = whole["labels"].count(-100)
         ids, first = made["input_ids"], next(i for i, label in enumerate(made["labels"]) if label >= 0)
-        periods = [p for p in range(1, PERIOD + 1) if goes_round(ids, first - max(p, SAME), p)]
-        assert periods, "from its second time round on, what follows is what stands a period before"
-        second = first - max(periods[0], SAME)
-        assert ids[:second] == whole["input_ids"][:second]
-        assert before < second <= before + BEFORE + PERIOD
-        assert len(ids) == min(MOST, second + TURNS)
+        goes_round = first - SAME  # where the second time round begins
+        assert ids[:goes_round] == whole["input_ids"][:goes_round]
+        assert before < goes_round <= before + BEFORE + PERIOD
+        periods = [p for p in range(1, PERIOD + 1) if ids[goes_round - p : -p] == ids[goes_round:]]
+        assert periods, "what follows is what stands a period before"
+        assert len(ids) == min(MOST, goes_round + TURNS)
         assert made["labels"] == [-100] * first + ids[first:]
         assert model.tokenizer.eos_token_id not in ids[before:]
 

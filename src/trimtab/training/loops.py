@@ -15,7 +15,7 @@ from trimtab.models.local import LocalModel
 PERIOD = 20  # tokens at most that a loop goes round
 BEFORE = 24  # tokens of the reply at most before it begins
 TURNS = 48  # tokens that it goes on for after the first time round
-SAME = 4  # tokens at least that are said again before it counts as a loop
+SAME = 4  # tokens in a row that were said before: the next one is part of a loop, as in Welleck et al. 2020
 
 
 def looping(
@@ -23,8 +23,8 @@ def looping(
 ) -> list[dict[str, list[int]]]:
     """Return each row (`rows.row`) with a reply that begins as it does and then goes round in a loop, `most` tokens in all.
 
-    Labels are left at the tokens that should not have come: those from the third time round on, since people too say things
-    twice, and the likelihood of their texts would fall. Rows that have no room for a loop are left out. Repeating a piece of a good text is the pseudo-repetition of Xu et al. 2022.
+    Labels are left at the tokens that should not have come: those of the loop after the first `SAME` of it. Rows that have no
+    room for a loop are left out. Repeating a piece of a good text is the pseudo-repetition of Xu et al. 2022.
     """
     drawn = random.Random(seed)
     made = (_looped(r, set(model.tokenizer.all_special_ids), most, drawn) for r in rows)
@@ -41,7 +41,7 @@ def _looped(
     once = tokens["input_ids"][:before] + reply[: begins + period]
     turns = list(islice(cycle(reply[begins : begins + period]), TURNS)) if reply else []
     ids = [*once, *turns][:most]
-    learned = range(len(once) + max(period, SAME), len(ids))
+    learned = range(len(once) + SAME, len(ids))
     return {"input_ids": ids, "labels": [t if i in learned else -100 for i, t in enumerate(ids)]}
 
 
