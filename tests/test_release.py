@@ -712,18 +712,20 @@ def test_the_summary_counts_human_texts_that_were_mixed_in(trial: Path, tmp_path
     assert "human-written texts were trained on" not in training_content(Source(folder))
     about = {"records": 5, "anchor": {"share": 0.4, "source": "Python documentation"}}
     (folder / "stages/04_train/adversarial.json").write_text(json.dumps(about))
-    about = {
-        "records": 3,
-        "retention": {"texts": 7, "answers": 5, "refusals": 3, "source": "Python documentation"},
-    }
+    kept = {"texts": 7, "answers": 5, "refusals": 3, "source": "Python documentation"}
+    about = {"records": 3, "retention": kept}
     (folder / "stages/04_train/bias.json").write_text(json.dumps(about))
     told = training_content(Source(folder))
     assert (
         "7 human-written texts (Python documentation), 5 answers of the model itself and 3 refusals were read"
         in told
     )
+    assert "loops were made" not in told, "a run of a version that made none"
     assert "Beside the adversarial records, 2 human-written texts were trained on (40 % of that set)" in told
     assert "The guard, a classifier beside the model, was fitted on prompts" in told
+    about = {"records": 3, "retention": kept | {"loops": 0.03}}
+    (folder / "stages/04_train/bias.json").write_text(json.dumps(about))
+    assert "Of pieces of them loops were made" in training_content(Source(folder))
 
 
 def test_generators_with_and_without_a_digest_are_named_in_the_metadata(trial: Path, tmp_path: Path) -> None:

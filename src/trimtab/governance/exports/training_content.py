@@ -68,8 +68,12 @@ def _beside(source: Source) -> list[str]:
         if kept := about.get("retention"):
             lines += [
                 f"While the {mechanism} adapter was trained, {kept['texts']} human-written texts ({plain(kept['source'])}), "
-                f"{kept['answers']} answers of the model itself and {kept.get('refusals', 0)} refusals were read, on which it was held to the predictions of the bare model; "
-                "of pieces of them loops were made, which it learned not to go on with."
+                f"{kept['answers']} answers of the model itself and {kept.get('refusals', 0)} refusals were read, on which it was held to the predictions of the bare model."
+                + (
+                    " Of pieces of them loops were made, which it learned not to go on with."
+                    if kept.get("loops")
+                    else ""
+                )
             ]
     return [*lines, *guard_prompts(source)]
 
