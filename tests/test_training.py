@@ -16,7 +16,6 @@ from trimtab.errors import InputError
 from trimtab.models import local
 from trimtab.models.guard import Layers, logits
 from trimtab.models.local import LocalModel
-from trimtab.models.lower_half import LowerHalf
 from trimtab.models.protocol import Question, user
 from trimtab.records.record import Lineage, Record, conversation
 from trimtab.training import adapter, dpo, retention
@@ -283,7 +282,7 @@ def reported(model: LocalModel, network: Any, texts: list[Record]) -> float:
 
     with torch.inference_mode():
         batch = retention._batch([row(model, t) for t in texts], model)
-        return float(retention.divergence(network, LowerHalf(network), *batch))
+        return float(retention.divergence(network, *batch))
 
 
 def test_without_a_text_that_can_be_read_nothing_is_retained(model: LocalModel) -> None:

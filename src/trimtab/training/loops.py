@@ -1,6 +1,6 @@
 """Loops: texts that repeat themselves, which an adapter learns not to go on with.
 
-A small model that is taught anything loops more often, and the loop is most likely once it has begun.
+The adapters of bias and values made the embedded model loop more often, and a loop is most likely once it has begun.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from trimtab.models.local import LocalModel
 PERIOD = 20  # tokens at most that a loop goes round
 BEFORE = 24  # tokens of the reply at most before it begins
 TURNS = 48  # tokens that it goes on for after the first time round
-SAME = 4  # tokens in a row that were said before: the next one is part of a loop, as in Welleck et al. 2020
+SAME = 4  # tokens in a row that were said before: the next one is part of a loop
 
 
 def looping(
@@ -46,7 +46,7 @@ def _looped(
 
 
 def unlikelihood(network: Any, ids: Any, mask: Any, learned: Any) -> Any:
-    """Return the mean of −log(1 − p) over the tokens that are marked (nats): Welleck et al. 2020, equation 2.
+    """Return the mean of −log(1 − p) over the tokens that are marked (nats): the unlikelihood of Welleck et al. 2020.
 
     All three are of shape texts × tokens, as in `retention.divergence`.
     """

@@ -34,7 +34,6 @@ def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: in
     batches = _batches(rows, model, seed, AT_ONCE)
     looped = looping(rows, model, LENGTH, seed)
     loops = _batches(looped, model, seed, LOOPING) if looped else None
-    lower = LowerHalf(model.network)
 
     class Retaining(trainer):  # type: ignore[misc]
         """The trainer, with the terms for what is to stay and what is not to come."""
@@ -43,7 +42,7 @@ def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: in
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            added = WEIGHT * divergence(model, lower, *next(batches))
+            added = WEIGHT * divergence(model, *next(batches))
             if loops:
                 added = added + LOOPS * unlikelihood(model, *next(loops))
             return (found[0] + added, found[1]) if return_outputs else found + added
@@ -51,21 +50,21 @@ def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: in
     return Retaining
 
 
-def divergence(network: Any, lower: LowerHalf, ids: Any, mask: Any, learned: Any) -> Any:
+def divergence(network: Any, ids: Any, mask: Any, learned: Any) -> Any:
     """Return KL(bare ‖ trained) of a PEFT model's next-token predictions: the mean over texts of that over their tokens (nats).
 
-    The last three are of shape texts × tokens; `mask` is 1 and `learned` true where a token counts. Texts weigh the
-    same, or the model's own short answers would count for little beside long passages. `lower` reads them once for both.
+    All three are of shape texts × tokens; `mask` is 1 and `learned` true where a token counts. Texts weigh the
+    same, or the model's own short answers would count for little beside long passages. The lower half reads them once for both.
     """
     import torch
 
     places = learned[:, 1:]
     shares = (1 / places.sum(1, keepdim=True).clamp(min=1)).expand(places.shape)
     share = shares[places]  # of its text, of each token
-    batch = object()
+    lower = LowerHalf(network)  # of this batch alone: nothing is kept of it
 
     def predictions() -> Any:
-        with lower.reading(batch):
+        with lower.reading(None):
             logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits
         return logits[:, :-1][places].float().log_softmax(-1)
 
