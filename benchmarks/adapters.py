@@ -1,6 +1,6 @@
 """What an adapter trained in one way does on `tune`, strength by strength: the rows of "what was tried" in RESULTS.md.
 
-    python benchmarks/adapters.py values [--authored 200] [--rate 2e-3] [--passes 1] [--beta 0.1] [--loss apo_zero] [--weights 1] [--retain 160] [--loops 0.03]
+    python benchmarks/adapters.py values [--authored 200] [--rate 2e-3] [--passes 1] [--beta 0.1] [--loss apo_zero] [--weights 1] [--retain 160] [--loops 0.01]
     python benchmarks/adapters.py bias [--rate 1e-3] [--passes 1] [--retain 160] [--loops 0.03] [--lm 0.2]
     python benchmarks/adapters.py adversarial [--harmful 160] [--ordinary 60] [--rate 7e-4] [--passes 1] [--rank 8]
 
@@ -27,7 +27,7 @@ from trimtab.probes.preference import margin
 from trimtab.probes.registry import probe_for
 from trimtab.run.config import Sizes
 from trimtab.run.measure import tune_suites
-from trimtab.training import equalise, retention
+from trimtab.training import dpo, equalise
 from trimtab.training.anchor import anchor_records, own_answers, refusals
 from trimtab.training.dpo import BETA, train_dpo
 from trimtab.training.sft import train_sft
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--beta", type=float, default=BETA)
     parser.add_argument("--loss", nargs="+", default=["apo_zero"])
     parser.add_argument("--weights", nargs="+", type=float)
-    parser.add_argument("--loops", type=float, default=retention.LOOPS)
+    parser.add_argument("--loops", type=float)
     parser.add_argument("--lm", type=float, default=equalise.RETAINING_LM)
     parser.add_argument("--cases", type=int, default=32, help="of each suite of tune; 64 of some")
     options = parser.parse_args()
@@ -83,7 +83,9 @@ def train(model: Any, options: argparse.Namespace, folder: Path) -> Any:
         rows = [*made, *anchor_records(40, mechanism="adversarial", time="")]
         rate, rank = options.rate or 7e-4, options.rank
         return train_sft(model, rows, folder, seed=0, rate=rate, epochs=passes, rank=rank)
-    retention.LOOPS, equalise.RETAINING_LM = options.loops, options.lm
+    equalise.RETAINING_LM = options.lm
+    if options.loops is not None:
+        equalise.LOOPS = dpo.LOOPS = options.loops
     texts: list[Any] = []
     if options.retain:
         made = make_adversarial(writer, harmful=options.harmful, ordinary_requests=options.ordinary).records

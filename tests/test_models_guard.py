@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from trimtab.errors import ModelError
 from trimtab.models.embedder import WINDOW, Embedder
 from trimtab.models.guard import Guard, highest_views, load_guard, logits, prompt_views, views_of
+from trimtab.models.states import LAYERS
 from trimtab.models.views import EDGE, TOGETHER, decoded, pieces
 
 SECRET = "tell me how the lock of this door is built"
@@ -122,6 +123,7 @@ def weights(**arrays: Any) -> Callable[[Path], None]:
         weights(b1=np.zeros(2, dtype=np.float32)),
         head(second_layers=1),
         head(second_layers=None),
+        head(about={"encoder": "of a folder that is not here"}),
     ],
 )
 def test_a_damaged_guard_is_one_clear_error(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
@@ -265,10 +267,12 @@ def test_the_second_look_adds_its_score_to_the_views_it_reads(embedder: Embedder
     plain, looked = Guard(first, threshold=0.9), Guard(first, threshold=0.9)
     plain.embedder = looked.embedder = embedder
     state = looked.states.read([SECRET])
-    assert state.shape == (1, 576)
-    assert np.allclose(np.linalg.norm(state, axis=1), 1, atol=1e-3)
+    assert state.shape == (1, len(LAYERS) * 576)
+    parts = state.reshape(len(LAYERS), 576)
+    assert np.allclose(np.linalg.norm(parts, axis=1), 1, atol=1e-3)
+    assert np.abs(parts @ parts.T - np.eye(len(LAYERS))).max() < 0.99  # of no two layers the same
     looked.second = [(state[0][:, None], np.ones(1, dtype=np.float32))]
-    assert looked.scores([SECRET])[0] == pytest.approx(plain.scores([SECRET])[0] + 2, abs=0.02)
+    assert looked.scores([SECRET])[0] == pytest.approx(plain.scores([SECRET])[0] + len(LAYERS) + 1, abs=0.02)
 
 
 def test_an_embedder_without_safetensors_is_refused(tmp_path: Path) -> None:

@@ -287,9 +287,9 @@ def reported(model: LocalModel, network: Any, texts: list[Record]) -> float:
 
 def test_without_a_text_that_can_be_read_nothing_is_retained(model: LocalModel) -> None:
     long = Record(kind="sft", messages=conversation("word " * 400, "Yes."))
-    assert retention.retaining(dict, model, [], 0) is dict
-    assert retention.retaining(dict, model, [long], 0) is dict
-    assert retention.retaining(dict, model, [long, TEXTS[0]], 0) is not dict
+    assert retention.retaining(dict, model, [], 0, 0.0) is dict
+    assert retention.retaining(dict, model, [long], 0, 0.0) is dict
+    assert retention.retaining(dict, model, [long, TEXTS[0]], 0, 0.0) is not dict
 
 
 def test_what_is_retained_is_read_by_length_all_of_it_and_never_too_much_at_once() -> None:

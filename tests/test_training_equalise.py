@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Question
 from trimtab.records.record import Record, conversation
-from trimtab.training import retention
+from trimtab.training import equalise
 from trimtab.training.equalise import LM, RETAINING_LM, WEIGHT, train_equalise
 
 Floats = NDArray[np.float64]
@@ -39,7 +39,7 @@ def scores(model: LocalModel) -> tuple[Floats, Floats, float]:
 def test_the_first_loss_is_what_it_is_defined_as(
     model: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: list[Record], share: float
 ) -> None:
-    monkeypatch.setattr(retention, "LOOPS", 0.0)  # and a model does not diverge from itself
+    monkeypatch.setattr(equalise, "LOOPS", 0.0)  # and a model does not diverge from itself
     a, b, tokens = scores(model)
     expected = share * -(a.sum() + b.sum()) / tokens + WEIGHT * np.mean((a - b) ** 2)
     trained = train_equalise(model, PAIRS, tmp_path / "adapter", seed=0, texts=texts)

@@ -10,7 +10,7 @@ import pytest
 
 from trimtab.models.local import LocalModel
 from trimtab.records.record import Record, conversation
-from trimtab.training import retention
+from trimtab.training import equalise, retention
 from trimtab.training.equalise import train_equalise
 from trimtab.training.loops import BEFORE, PERIOD, SAME, TURNS, looping, unlikelihood
 from trimtab.training.rows import row
@@ -111,7 +111,7 @@ def test_unlikely_loops_are_added_to_the_loss_and_become_less_likely(
     bare, weight = unlikely(model.network, looped), 2e3  # random weights make no token likely
     first, found = {}, {}
     for loops in (0.0, weight):
-        monkeypatch.setattr(retention, "LOOPS", loops)
+        monkeypatch.setattr(equalise, "LOOPS", loops)
         folder = tmp_path / f"{loops:g}"
         first[loops] = train_equalise(
             model, PAIRS, folder, seed=0, texts=texts, rate=0.05, epochs=20

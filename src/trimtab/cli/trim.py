@@ -57,6 +57,7 @@ def trim(
     tell(
         f"set {jsonlib.dumps(strengths)}: another system, to probe, ask and export; its report is out of date, and it cannot be released"
     )
+    tell("to release such strengths, name them alone in trimtab.toml (as [strengths] values = [0.5]) and run")
     say(f"next: trimtab probe --model {run} --suite YOUR_SUITE.jsonl")
 
 

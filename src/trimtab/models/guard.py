@@ -119,8 +119,14 @@ class Guard:
 
 def guard_digest(folder: Path) -> str:
     """Return the SHA-256 over the guard's files, the adapter of its encoder included."""
-    own, encoder = folder_digest(folder, "guard.*"), folder / ENCODER
-    return digest([own, folder_digest(encoder, "adapter_*")]) if encoder.exists() else own
+    own, encoder = folder_digest(folder, "guard.*"), encoder_digest(folder)
+    return digest([own, encoder]) if encoder else own
+
+
+def encoder_digest(folder: Path) -> str | None:
+    """Return the SHA-256 over the adapter of a guard's encoder, None where the folder holds none."""
+    encoder = folder / ENCODER
+    return folder_digest(encoder, "adapter_*") if encoder.exists() else None
 
 
 def load_guard(folder: Path, embedder_folder: Path | None = None) -> Guard:
@@ -137,6 +143,8 @@ def load_guard(folder: Path, embedder_folder: Path | None = None) -> Guard:
         if second:
             _check_layers(second, head["threshold"])
         about = dict(head["about"])
+        if about.get(ENCODER, found := encoder_digest(folder)) != found:
+            raise ValueError(f"{ENCODER}/ is not the one that it was fitted with, or is missing")
         guard = Guard(layers, float(head["threshold"]), about, embedder_folder, second=second)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         fix = "Take the whole guard folder from the run or bundle again, encoder/ too."

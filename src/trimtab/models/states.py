@@ -1,7 +1,8 @@
-"""What a language model makes of a text half-way up: the mean hidden state of one of its middle layers.
+"""What a language model makes of a text up to half-way: the mean hidden states of some of its layers.
 
 A sentence embedder puts texts on one subject together. A language model that has read much more tells better
-what is wanted of the subject, and its middle layers tell it best: the last ones look for the next word.
+what is wanted of the subject, and its middle layers tell it best: the last ones look for the next word. Those below
+are read on the way, and tell more of it together than the highest alone.
 """
 
 from __future__ import annotations
@@ -17,22 +18,24 @@ from trimtab.models.embedded import GGUF_SHA256, embedded_folder
 from trimtab.models.prefill import by_length, tokens_at_once
 from trimtab.records.record import digest
 
-LAYERS, MOST_TOKENS = 18, 256
+LAYERS = (6, 10, 14, 18)  # how many were passed when the states are read
+MOST_TOKENS = 256
 
 
 class States:
-    """Mean states after the first 18 layers of the embedded model; it is loaded at first use."""
+    """Mean states after each of `LAYERS` of the embedded model, which is loaded at first use."""
 
-    digest = digest([GGUF_SHA256, LAYERS])
+    digest = digest([GGUF_SHA256, *LAYERS])
 
     def read(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit vectors, shape (texts, hidden size); a text beyond 256 tokens is cut, the first token left out.
+        """Return a unit vector of each layer, one after the other: shape (texts, layers × hidden size).
 
+        A text beyond 256 tokens is cut, the first token left out.
         The first token's state is the same for every text, and far greater than the others.
         """
         unique = sorted(set(texts))  # texts repeat, and each is read once
         network, tokenizer = self._loaded
-        found = np.zeros((len(unique), network.config.hidden_size), dtype=np.float32)
+        found = np.zeros((len(unique), len(LAYERS) * network.config.hidden_size), dtype=np.float32)
         if not unique:
             return found
         tokens = tokenizer(unique, truncation=True, max_length=MOST_TOKENS)["input_ids"]
@@ -52,7 +55,7 @@ class States:
         device, dtype = pick_device()
         tokenizer = AutoTokenizer.from_pretrained(embedded_folder())
         network = AutoModel.from_pretrained(embedded_folder(), dtype=dtype, use_safetensors=True)
-        del network.layers[LAYERS:]
+        del network.layers[max(LAYERS) :]
         network.norm = Identity()  # it is made for the last layer
         return network.to(device).eval(), tokenizer
 
@@ -64,9 +67,11 @@ class States:
             network.device
         )
         with torch.no_grad():
-            states = network(**batch, use_cache=False).last_hidden_state.float()
+            states = network(**batch, use_cache=False, output_hidden_states=True).hidden_states
         mask = batch["attention_mask"].clone()
         mask[:, 0] = 0
-        means = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-        vectors: NDArray[np.float32] = torch.nn.functional.normalize(means, dim=-1).cpu().numpy()
+        number = mask.sum(1, keepdim=True).clamp(min=1)
+        means = [(states[passed].float() * mask[..., None]).sum(1) / number for passed in LAYERS]
+        units = [torch.nn.functional.normalize(m, dim=-1) for m in means]
+        vectors: NDArray[np.float32] = torch.cat(units, dim=-1).cpu().numpy()
         return vectors

@@ -63,7 +63,7 @@ class Sizes(_Table):
     writings: Count = Field(default=240, ge=0)
     pair_records: Count = Field(default=140, ge=2)
     trait_records: Count = Field(default=40, ge=0)
-    authored_preferences: Count = Field(default=465, ge=1)
+    authored_preferences: Count = Field(default=513, ge=1)
     contrast_prompts: Count = Field(default=24, ge=0)
     anchors: Count = Field(default=40, ge=0)
     retained_texts: Count = Field(default=160, ge=0)

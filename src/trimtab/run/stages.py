@@ -189,8 +189,7 @@ def _training(
     loop: Loop, model: LocalModel, mechanism: str, kept: list[Record]
 ) -> tuple[Callable[..., Trained], list[Record], dict[str, Any]]:
     """Return what trains the adapter of a mechanism, all that it learns, and what is told of texts beside its records."""
-    from trimtab.training.dpo import train_dpo
-    from trimtab.training.equalise import train_equalise
+    from trimtab.training import dpo, equalise
     from trimtab.training.sft import train_sft
 
     def real_texts(number: int) -> list[Record]:
@@ -204,8 +203,10 @@ def _training(
     # Refusals too: what teaches a model to answer in one way makes it answer what it refused before.
     requests = _requests(loop) if real else []
     own, refused = own_answers(requests, model.digest), refusals(requests)
-    train: Callable[..., Trained] = train_equalise if mechanism == "bias" else train_dpo
-    about = {"retention": retention_about(len(real), len(own), len(refused))}
+    bias = mechanism == "bias"
+    train: Callable[..., Trained] = equalise.train_equalise if bias else dpo.train_dpo
+    loops = equalise.LOOPS if bias else dpo.LOOPS
+    about = {"retention": retention_about(len(real), len(own), len(refused), loops)}
     return partial(train, texts=[*real, *own, *refused]), kept, about
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from trimtab.records.record import Lineage, Record, conversation
 from trimtab.suites.text import SOURCE, python_documentation
-from trimtab.training.retention import LOOPS
 
 
 def anchor_records(number: int, *, mechanism: str, time: str = "") -> list[Record]:
@@ -39,7 +38,7 @@ def refusals(records: Iterable[Record]) -> list[Record]:
     return [r for r in records if r.kind == "sft" and (r.cell or "").endswith("/harmful")]
 
 
-def retention_about(real: int, own: int, refused: int) -> dict[str, object]:
+def retention_about(real: int, own: int, refused: int, loops: float) -> dict[str, object]:
     """Describe the texts that training keeps to the bare model on: real ones, their source and digest, own answers, refusals; and the weight of loops made of them."""
     source = {"source": SOURCE, "digest": python_documentation().digest}
-    return {"texts": real, "answers": own, "refusals": refused, "loops": LOOPS, **source}
+    return {"texts": real, "answers": own, "refusals": refused, "loops": loops, **source}

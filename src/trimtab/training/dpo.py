@@ -20,6 +20,7 @@ EPOCHS, BATCH, BETA = 1, 8, 0.1
 LOSS = "apo_zero"
 # At the higher one the model forgets how to write, unless it retains what it was.
 RATE, RETAINING_RATE = 2e-3, 4e-3
+LOOPS = 0.01  # more of it keeps preferences from being learned, and makes what people write less likely
 REFERENCE = 4  # pairs of which the bare model reads the replies at once
 
 
@@ -39,7 +40,7 @@ def train_dpo(
 
     fits = fitted(model, records)
     rows = to_trl(fits.kept)
-    trainer_class = retaining(DPOTrainer, model, texts, seed)
+    trainer_class = retaining(DPOTrainer, model, texts, seed, LOOPS)
     rate = rate or (RATE if trainer_class is DPOTrainer else RETAINING_RATE)
 
     def trainer(scratch: Path) -> Any:

@@ -16,6 +16,7 @@ from trimtab.training.rows import Fitted
 EPOCHS, BATCH, RATE, WEIGHT = 1, 8, 1e-3, 0.02
 # What makes plain statements likelier makes refusals rare: a part of it is enough where the model retains what it was.
 LM, RETAINING_LM = 1.0, 0.2
+LOOPS = 0.03
 
 
 def train_equalise(
@@ -34,7 +35,7 @@ def train_equalise(
 
     rows = [_tokens(model, r) for r in records]
     plain = _trainer_class()
-    trainer_class = retaining(plain, model, texts, seed)
+    trainer_class = retaining(plain, model, texts, seed, LOOPS)
 
     def trainer(scratch: Path) -> Any:
         args = arguments(model, scratch, seed=seed, epochs=epochs, batch=BATCH, rate=rate)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from trimtab.models.cache import made_whole
 from trimtab.models.embedder import Embedder
-from trimtab.models.guard import ENCODER, Floats, Guard, Layers
+from trimtab.models.guard import ENCODER, Floats, Guard, Layers, encoder_digest
 from trimtab.models.protocol import Progress
 from trimtab.models.states import States
 from trimtab.models.views import pieces
@@ -63,6 +63,7 @@ def train_guard(data: GuardData, folder: Path, *, seed: int, progress: Progress 
         harmful, harmless = _texts(data, seed)
         tune_encoder(Embedder(), harmful, harmless, temporary / ENCODER, seed=seed, progress=report)
         guard = fit_guard(data, Embedder(adapter=temporary / ENCODER), seed=seed)
+        guard.about[ENCODER] = encoder_digest(temporary)
         guard.save(temporary)
     guard.encoder = folder / ENCODER
     report(1)

@@ -15,17 +15,15 @@ WEIGHT = 1.0
 LENGTH = 160  # tokens of each text that are read
 AT_ONCE = 4 * LENGTH  # tokens at each step, padding among them: a few long texts, or more short ones
 ALIKE = 16  # tokens: texts of one batch are as long to within these
-# The weight of what keeps it from loops. At 0.1 there are fewer still, but less of the preferences is learned.
-LOOPS = 0.03
 LOOPING = 2 * LENGTH  # tokens of loops at each step
 
 
-def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: int) -> Any:
+def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: int, loops: float) -> Any:
     """Return a subclass of a TRL trainer that adds `WEIGHT` · KL(bare ‖ trained) to its loss, per token of each text (nats).
 
     `texts` are `sft` records, the tokens those of their last turn, in batches drawn anew for each step. To keep to the
-    bare model's predictions on other data is learning without forgetting (Li and Hoiem 2016). To it comes `LOOPS` times
-    the unlikelihood of loops made of the same texts (`loops`). Without a text of which something is read within `LENGTH`
+    bare model's predictions on other data is learning without forgetting (Li and Hoiem 2016). To it comes `loops` times
+    the unlikelihood of loops made of the same texts (`training.loops`). Without a text of which something is read within `LENGTH`
     the trainer is returned as it is.
     """
     rows = [r for r in (_cut(row(model, t)) for t in texts) if any(label >= 0 for label in r["labels"])]
@@ -33,7 +31,7 @@ def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: in
         return trainer
     batches = _batches(rows, model, seed, AT_ONCE)
     looped = looping(rows, model, LENGTH, seed)
-    loops = _batches(looped, model, seed, LOOPING) if looped else None
+    going_round = _batches(looped, model, seed, LOOPING) if looped and loops else None
 
     class Retaining(trainer):  # type: ignore[misc]
         """The trainer, with the terms for what is to stay and what is not to come."""
@@ -43,8 +41,8 @@ def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: in
         ) -> Any:
             found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             added = WEIGHT * divergence(model, *next(batches))
-            if loops:
-                added = added + LOOPS * unlikelihood(model, *next(loops))
+            if going_round:
+                added = added + loops * unlikelihood(model, *next(going_round))
             return (found[0] + added, found[1]) if return_outputs else found + added
 
     return Retaining

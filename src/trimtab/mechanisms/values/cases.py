@@ -8,13 +8,17 @@ from functools import cache
 from typing import Any
 
 from trimtab.charter.charter import NOT_HELD, Charter
-from trimtab.records.record import digest
+from trimtab.records.record import conversation, digest
 from trimtab.suites.case import PreferenceCase, Split
 from trimtab.suites.seeds import seed_rows
 from trimtab.suites.splits import split_clusters
 
 # Of a charter's own examples: there are few, and trim needs some of each principle.
 OWN: Mapping[Split, float] = {"learn": 0.5, "tune": 0.2, "test": 0.3}
+# Of one split only, so that the cases of the others stay the same when more are added.
+MORE: Mapping[str, Split] = {
+    "examples_learn.jsonl": "learn", "examples_test.jsonl": "test", "dialogues_learn.jsonl": "learn",
+}  # fmt: skip
 
 
 @cache
@@ -23,21 +27,25 @@ def examples() -> tuple[dict[str, Any], ...]:
     rows = seed_rows(__package__, "examples.jsonl")
     splits = split_clusters([r["cluster"] for r in rows], [r["principle"] for r in rows], salt="values")
     made = [{**r, "split": splits[r["cluster"]]} for r in rows]
-    # Of one split only, so that the cases of the others stay the same when more are added.
-    more: tuple[Split, ...] = ("learn", "test")
-    return (*made, *({**r, "split": s} for s in more for r in seed_rows(__package__, f"examples_{s}.jsonl")))
+    return (*made, *({**r, "split": s} for name, s in MORE.items() for r in seed_rows(__package__, name)))
 
 
 def pairs(charter: Charter | None = None) -> list[dict[str, Any]]:
     """Return the authored pairs, and with a charter those on principles that it holds and its own examples with a prompt.
 
-    Rows have `id`, `principle`, `cluster`, `split`, `prompt`, `chosen`, `rejected`, and `own` where they are the charter's.
+    Rows have `id`, `principle`, `cluster`, `split`, `prompt`, `chosen`, `rejected`, `own` where they are the charter's, and
+    in dialogues `earlier`: the turns before the prompt, a user's first.
     """
     rows = [{"id": f"charter-{row['principle']}-{i}", **row} for i, row in enumerate(examples())]
     if charter is None:
         return rows
     known = {p.id for p in charter.principle if p.status not in NOT_HELD}
     return [r for r in (*rows, *_own(charter)) if r["principle"] in known]
+
+
+def turns(row: Mapping[str, Any]) -> list[str]:
+    """Return what was said up to the reply, a user's turn first and last."""
+    return [*row.get("earlier", ()), row["prompt"]]
 
 
 def _own(charter: Charter) -> list[dict[str, Any]]:
@@ -83,5 +91,6 @@ def _phrased(case: PreferenceCase, also: Sequence[str]) -> Iterator[PreferenceCa
 
 
 def _case(row: Mapping[str, Any]) -> PreferenceCase:
-    fields = {key: row[key] for key in ("id", "prompt", "chosen", "rejected", "cluster", "split")}
+    fields = {key: row[key] for key in ("id", "chosen", "rejected", "cluster", "split")}
+    fields["prompt"] = [m.model_dump() for m in conversation(*turns(row))]
     return PreferenceCase.model_validate({"suite": "preference_charter", "group": row["principle"], **fields})

@@ -12,7 +12,7 @@ from typing import Any
 
 from trimtab.charter.charter import Charter, Principle, held, left_out
 from trimtab.mechanisms.made import Made
-from trimtab.mechanisms.values.cases import pairs
+from trimtab.mechanisms.values.cases import pairs, turns
 from trimtab.mechanisms.values.plan import Row, planned, round_robin, shortfall, take
 from trimtab.mechanisms.values.teaching import MECHANISM, texts
 from trimtab.mechanisms.writer import Writer
@@ -40,7 +40,8 @@ def make_values(
     records = [_authored(row, charter, writer, time) for row in take(ranked, plan)]
     short = shortfall("authored pairs", plan, Counter(r.cell for r in records))
     made = Made(records, missing=short, left_out=left_out(charter))
-    return made + _contrast(writer, charter, rows[::-1], contrast, rounds, time)
+    single = [r for r in rows if "earlier" not in r]
+    return made + _contrast(writer, charter, single[::-1], contrast, rounds, time)
 
 
 def _contrast(  # noqa: PLR0917
@@ -85,14 +86,14 @@ def _ask(principle: Principle) -> Messages:
 def _authored(row: Mapping[str, Any], charter: Charter, writer: Writer, time: str) -> Record:
     own = row.get("own")
     lineage = _lineage(writer, charter, "authored", "charter" if own else AUTHOR, "{prompt}", time)
-    made = _record(row["prompt"], row["chosen"], row["rejected"], row["principle"], lineage)
+    made = _record(turns(row), row["chosen"], row["rejected"], row["principle"], lineage)
     # Who wrote a charter's own examples is not known here.
     return made.model_copy(update={"source": "unknown"}) if own else made
 
 
-def _record(prompt: str, chosen: str, rejected: str, principle: str, lineage: Lineage) -> Record:
+def _record(said: list[str], chosen: str, rejected: str, principle: str, lineage: Lineage) -> Record:
     return Record(
-        kind="preference", chosen=conversation(prompt, chosen), rejected=conversation(prompt, rejected),
+        kind="preference", chosen=conversation(*said, chosen), rejected=conversation(*said, rejected),
         mechanism=MECHANISM, cell=principle, source="synthetic", lineage=lineage,
     )  # fmt: skip
 
@@ -112,7 +113,7 @@ def _by_contrast(
         else:
             orders = [under[i][0]["content"], against[i][0]["content"]]
             lineage = _lineage(writer, charter, "contrast", writer.model.digest, orders, time)
-            made.records.append(_record(row["prompt"], one.text, other.text, principle.id, lineage))
+            made.records.append(_record([row["prompt"]], one.text, other.text, principle.id, lineage))
     return made
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from trimtab.charter.charter import UNWRITTEN, Charter, Principle, held, left_out, read_charter
 from trimtab.mechanisms.made import Made
-from trimtab.mechanisms.values.cases import pairs
+from trimtab.mechanisms.values.cases import pairs, turns
 from trimtab.mechanisms.values.plan import planned, round_robin, shortfall, take
 from trimtab.mechanisms.writer import Writer
 from trimtab.records.record import Lineage, Message, Record, Source, conversation, digest
@@ -105,14 +105,14 @@ def _demonstrations(charter: Charter, number: int, about: Lineage) -> Made:
 
 
 def _demonstration(row: dict[str, Any], principle: Principle, number: int, about: Lineage) -> Record:
-    turns, template = [row["prompt"], row["chosen"]], "{prompt}"
+    said, template = [*turns(row), row["chosen"]], "{prompt}"
     if number % 2 and principle.rationale != UNWRITTEN:
         why, because = (texts()[key][number // 2 % len(texts()[key])] for key in ("why", "because"))
-        said = because.format(rationale=principle.rationale, statement=principle.statement)
-        turns, template = [*turns, why, said], f"{{prompt}} {why} {because}"
+        reason = because.format(rationale=principle.rationale, statement=principle.statement)
+        said, template = [*said, why, reason], f"{{prompt}} {why} {because}"
     lineage = about.model_copy(update={"operator": "demonstration", "template": digest(template)})
     source: Source = "mixed" if row.get("own") else "synthetic"
     return Record(
-        kind="sft", messages=conversation(*turns), mechanism=MECHANISM, cell=principle.id, source=source,
+        kind="sft", messages=conversation(*said), mechanism=MECHANISM, cell=principle.id, source=source,
         lineage=lineage,
     )  # fmt: skip
