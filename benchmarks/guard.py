@@ -1,6 +1,7 @@
 """What the guard catches of requests that it did not learn from: a third of the clusters of `learn` is held out.
 
     python benchmarks/guard.py [--most 2400] [--seed 0]
+    python benchmarks/guard.py --states 18 6,10,14,18    # the second look alone, of whole prompts, on the states of such layers
 
 Nothing of `tune` or `test` is read, so that what the guard learns from, and how, can be tried without looking at them. Held-out
 requests are attacked bare, wrapped and in stories; their twins get the same; ordinary prompts are a third of their own.
@@ -13,14 +14,17 @@ from __future__ import annotations
 import argparse
 import hashlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trimtab.mechanisms.adversarial.cases import hazards, narratives, ordinary
 from trimtab.mechanisms.adversarial.prompts import in_wrappings
-from trimtab.models.guard import Guard
+from trimtab.models import states
+from trimtab.models.guard import Floats, Guard, logits
+from trimtab.models.views import pieces
 from trimtab.suites.splits import spread
-from trimtab.training.guard import GuardData, threshold_at, train_guard
+from trimtab.training.guard import GuardData, few_long, fit_states, threshold_at, train_guard
 
 ALLOWED = ((0.03, 0.06), (0.03, 0.08), (0.03, 0.10), (0.03, 0.12))
 
@@ -31,11 +35,32 @@ def main() -> None:
     )
     parser.add_argument("--most", type=int, default=2400)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--states", nargs="+", metavar="LAYERS")
     options = parser.parse_args()
     seen, held_out = parts(options.most)
+    for layers in options.states or ():
+        states.LAYERS = tuple(map(int, layers.split(",")))
+        print(f"layers {layers}:")
+        tell(SecondLook(data(seen, held_out), options.seed), held_out)
+    if options.states:
+        return
     with tempfile.TemporaryDirectory() as folder:
         guard = train_guard(data(seen, held_out), Path(folder) / "guard", seed=options.seed)
         tell(guard, held_out)
+
+
+class SecondLook:
+    """The second look of a guard, that reads the first 256 tokens of every prompt."""
+
+    def __init__(self, data: GuardData, seed: int) -> None:
+        benign = [p for t in data.benign for p in (t, *pieces(t))]
+        sides = [*data.requests, *data.wrapped], [*data.twins, *dict.fromkeys(benign)]
+        self.reader = states.States()
+        self.layers = fit_states(*(self.reader.read(few_long(s, seed)) for s in sides), seed=seed)
+
+    def scores(self, prompts: Sequence[str]) -> Floats:
+        """Return the log-odds of each prompt."""
+        return logits(self.layers, self.reader.read(prompts))
 
 
 def parts(most: int) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
@@ -76,7 +101,7 @@ def data(seen: dict[str, list[Any]], held_out: dict[str, list[Any]]) -> GuardDat
     )
 
 
-def tell(guard: Guard, held_out: dict[str, list[Any]]) -> None:
+def tell(guard: Guard | SecondLook, held_out: dict[str, list[Any]]) -> None:
     plain = [r["prompt"] for r in held_out["ordinary"]]
     attacks, twins, benign = (
         guard.scores(texts)

@@ -92,11 +92,15 @@ def test_of_a_token_that_is_certain_it_still_says_which_way_to_go() -> None:
 
     logits = torch.tensor([[[0.0, 60.0, 0.0], [0.0, 0.0, 0.0]]], requires_grad=True)
 
-    def network(**_: object) -> Any:
-        return type("Out", (), {"logits": logits})
+    class Network:
+        def get_output_embeddings(self) -> None:
+            """Have none that stands apart."""
+
+        def __call__(self, **_: object) -> Any:
+            return type("Out", (), {"logits": logits})
 
     ids = torch.tensor([[0, 1]])
-    loss = unlikelihood(network, ids, torch.ones_like(ids), torch.tensor([[False, True]]))
+    loss = unlikelihood(Network(), ids, torch.ones_like(ids), torch.tensor([[False, True]]))
     loss.backward()
     assert float(loss.detach()) == pytest.approx(60 - np.log(2), rel=1e-5)
     assert logits.grad is not None

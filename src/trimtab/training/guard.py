@@ -76,18 +76,12 @@ def fit_guard(data: GuardData, embedder: Embedder, *, seed: int) -> Guard:
     The two looks are fitted apart and their scores added. One network over both would lean on the embeddings,
     which were tuned on the same texts and part them better than they will part others.
     """
-    from sklearn.preprocessing import StandardScaler
-
     harmful, harmless = _views(data, embedder, seed)
     states = States()
     first = _fit(
         embedder.embed(harmful), embedder.embed(harmless), decay=0.1, rate=3e-3, epochs=60, seed=seed
     )
-    vectors = [states.read(_few_long(texts, seed)) for texts in (harmful, harmless)]
-    # Their dimensions differ a hundredfold in size, those of embeddings do not.
-    scaler = StandardScaler().fit(np.concatenate(vectors))
-    scaled = [scaler.transform(v) for v in vectors]
-    second = _unscaled(_fit(scaled[0], scaled[1], decay=3.0, rate=1e-3, epochs=40, seed=seed), scaler)
+    second = fit_states(*(states.read(few_long(texts, seed)) for texts in (harmful, harmless)), seed=seed)
     guard = Guard(first, threshold=math.inf, second=second)
     guard.embedder, guard.states = embedder, states
     benign, attacks = guard.scores(data.tune_benign), guard.scores(data.tune_attacks)
@@ -101,6 +95,16 @@ def fit_guard(data: GuardData, embedder: Embedder, *, seed: int) -> Guard:
         "seed": seed,
     }
     return guard
+
+
+def fit_states(harmful: Floats, harmless: Floats, *, seed: int) -> Layers:
+    """Return the network of the second look, fitted on states (`States.read`) of texts of both sides."""
+    from sklearn.preprocessing import StandardScaler
+
+    # Their dimensions differ a hundredfold in size, those of embeddings do not.
+    scaler = StandardScaler().fit(np.concatenate([harmful, harmless]))
+    one, other = scaler.transform(harmful), scaler.transform(harmless)
+    return _unscaled(_fit(one, other, decay=3.0, rate=1e-3, epochs=40, seed=seed), scaler)
 
 
 def _views(data: GuardData, embedder: Embedder, seed: int) -> tuple[list[str], list[str]]:
@@ -118,7 +122,7 @@ def _views(data: GuardData, embedder: Embedder, seed: int) -> tuple[list[str], l
     return [*data.requests, *data.wrapped], harmless
 
 
-def _few_long(texts: Sequence[str], seed: int) -> list[str]:
+def few_long(texts: Sequence[str], seed: int) -> list[str]:
     """Return the texts of at most SHORT words, and some of the longer ones."""
     short, long = ([t for t in texts if (len(t.split()) > SHORT) == longer] for longer in (False, True))
     random.Random(seed).shuffle(long)

@@ -11,6 +11,7 @@ from itertools import cycle, islice, takewhile
 from typing import Any
 
 from trimtab.models.local import LocalModel
+from trimtab.training.predictions import logits_at
 
 PERIOD = 20  # tokens at most that a loop goes round
 BEFORE = 24  # tokens of the reply at most before it begins
@@ -50,7 +51,6 @@ def unlikelihood(network: Any, ids: Any, mask: Any, learned: Any) -> Any:
 
     All three are of shape texts × tokens, as in `retention.divergence`.
     """
-    places = learned[:, 1:]
-    logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1][places].float()
-    others = logits.scatter(-1, ids[:, 1:][places][:, None], float("-inf"))
+    logits = logits_at(network, ids, mask, learned)
+    others = logits.scatter(-1, ids[:, 1:][learned[:, 1:]][:, None], float("-inf"))
     return (logits.logsumexp(-1) - others.logsumexp(-1)).mean()

@@ -9,6 +9,7 @@ from trimtab.models.local import LocalModel
 from trimtab.models.lower_half import LowerHalf
 from trimtab.records.record import Record
 from trimtab.training.loops import looping, unlikelihood
+from trimtab.training.predictions import logits_at
 from trimtab.training.rows import row
 
 WEIGHT = 1.0
@@ -63,8 +64,7 @@ def divergence(network: Any, ids: Any, mask: Any, learned: Any) -> Any:
 
     def predictions() -> Any:
         with lower.reading(None):
-            logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits
-        return logits[:, :-1][places].float().log_softmax(-1)
+            return logits_at(network, ids, mask, learned).log_softmax(-1)
 
     trained = predictions()
     with torch.no_grad(), network.disable_adapter():
