@@ -43,7 +43,7 @@ FLOAT32 = Pace("float32", 4, 72, 290, 130, 290, 4.5)
 # What fitting the guard takes for each of `guard_prompts`, as tokens that the model would score: counted from
 # what 3,320 prompts took in float32, 13 minutes.
 GUARD = 67
-RETAINED = 65  # what keeping to the bare model takes for each pair, likewise as tokens that are learned
+RETAINED = 85  # what keeping to the bare model, and from loops, takes for each pair, likewise as tokens that are learned
 EMBEDDED = 134_515_008  # weights
 # Of torch and the embedder; of weights, activations and an adapter; of a batch that is learned from, for each byte of a number
 # (the logits of its tokens, mostly): the embedded model's run came to 5.9 GB in float32, and to 2.7 before it trained.
