@@ -40,6 +40,7 @@ def test_they_are_those_of_reading_everything_and_so_are_their_gradients(network
     for one, other in zip(here, of(whole[rows, tokens].float()), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
     assert len(here[0]) == 4
+    assert any(gradient.abs().max() > 0 for gradient in here[1:])
     assert network(input_ids=ids, attention_mask=mask).logits.shape == whole.shape
 
 

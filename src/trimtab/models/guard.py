@@ -143,7 +143,7 @@ def load_guard(folder: Path, embedder_folder: Path | None = None) -> Guard:
         if second:
             _check_layers(second, head["threshold"])
         about = dict(head["about"])
-        if about.get(ENCODER, found := encoder_digest(folder)) != found:
+        if ENCODER in about and about[ENCODER] != encoder_digest(folder):
             raise ValueError(f"{ENCODER}/ is not the one that it was fitted with, or is missing")
         guard = Guard(layers, float(head["threshold"]), about, embedder_folder, second=second)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -41,4 +41,5 @@ def refusals(records: Iterable[Record]) -> list[Record]:
 def retention_about(real: int, own: int, refused: int, loops: float) -> dict[str, object]:
     """Describe the texts that training keeps to the bare model on: real ones, their source and digest, own answers, refusals; and the weight of loops made of them."""
     source = {"source": SOURCE, "digest": python_documentation().digest}
-    return {"texts": real, "answers": own, "refusals": refused, "loops": loops, **source}
+    weight = loops if real + own + refused else 0.0
+    return {"texts": real, "answers": own, "refusals": refused, "loops": weight, **source}

@@ -16,7 +16,7 @@ from trimtab.training.rows import Fitted
 EPOCHS, BATCH, RATE, WEIGHT = 1, 8, 1e-3, 0.02
 # What makes plain statements likelier makes refusals rare: a part of it is enough where the model retains what it was.
 LM, RETAINING_LM = 1.0, 0.2
-LOOPS = 0.03
+LOOPS = 0.03  # at 0.1 what people write gets less likely
 
 
 def train_equalise(
