@@ -22,6 +22,7 @@ from trimtab.models.lora import attach, check_fit, linear_shapes, read_lora, tra
 from trimtab.models.lower_half import LowerHalf
 from trimtab.models.memory import keep_freed_memory
 from trimtab.models.prefill import (
+    Filled,
     begun,
     by_length,
     caches_plainly,
@@ -173,6 +174,7 @@ class LocalModel:
         self._plain, self._at_once = caches_plainly(self.network), tokens_at_once(self.device)
         self._hooks: list[Any] = []
         self._lower = LowerHalf(self.network)
+        self._begun: tuple[Sequence[int], Filled] = ((), [])
         self.strengths: dict[str, float] = {}
 
     # ---- adapters
@@ -191,6 +193,7 @@ class LocalModel:
         for hook in self._hooks:
             hook.remove()
         self._hooks = attach(self.network, weighted)
+        self._begun = ((), [])
         self._lower.set_adapted({name for deltas, _ in weighted for name in deltas})
         self.strengths = {str(folder): s for folder, s in strengths.items()}
 
@@ -342,7 +345,7 @@ class LocalModel:
         found = []
         read = (k, *((tuple(f.prompt), *(tuple(b.tokens) for b in f.branches)) for f in batch))
         with torch.inference_mode():
-            cache = begun(read_alike(self.network, prompts[0][:k]), len(batch)) if k else None
+            cache = begun(self._alike(prompts[0][:k]), len(batch)) if k else None
             with self._lower.reading(read):
                 logits = self.network(
                     input_ids=rows.tokens,
@@ -357,6 +360,12 @@ class LocalModel:
                     scores = row[[c - skipped for c in columns]].float()
                     found += _totals(scores, branch)
         return found
+
+    def _alike(self, tokens: Sequence[int]) -> Filled:
+        """Return what the layers keep of tokens that rows begin with; batch after batch begins as the one before."""
+        if self._begun[0] != tokens:
+            self._begun = (tokens, read_alike(self.network, tokens))
+        return self._begun[1]
 
     # ---- tokens
 

@@ -23,7 +23,7 @@ class LowerHalf:
     """
 
     def __init__(self, network: Any) -> None:
-        self._layers = _below(network) if network.device.type == "cpu" else []
+        self._layers = below(network) if network.device.type == "cpu" else []
         self._kept: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
         self.adapted = False  # an adapter is on these layers, so that nothing of them may be used
 
@@ -41,7 +41,7 @@ class LowerHalf:
             yield
         elif batch in self._kept:
             self._kept.move_to_end(batch)
-            with _given(self._layers, self._kept[batch]):
+            with given(self._layers, self._kept[batch]):
                 yield
         else:
             found: list[Any] = []
@@ -63,7 +63,7 @@ class LowerHalf:
             self._kept.popitem(last=False)
 
 
-def _below(network: Any) -> list[Any]:
+def below(network: Any) -> list[Any]:
     """Return the blocks below the first that adapters are trained on."""
     trained = trained_layers(network)
     if not trained:
@@ -73,13 +73,16 @@ def _below(network: Any) -> list[Any]:
 
 
 @contextmanager
-def _given(layers: list[Any], states: torch.Tensor) -> Iterator[None]:
+def given(layers: list[Any], states: torch.Tensor) -> Iterator[None]:
     """Let the layers pass on what they get, and the last of them `states`."""
+    before = [vars(layer).get("forward") for layer in layers]
     for layer in layers:
         layer.forward = lambda hidden_states, *_, **__: hidden_states
     layers[-1].forward = lambda *_, **__: states
     try:
         yield
     finally:
-        for layer in layers:
+        for layer, forward in zip(layers, before, strict=True):
             del layer.forward
+            if forward:
+                layer.forward = forward

@@ -16,6 +16,7 @@ from trimtab.models.cache import folder_digest, made_whole, written
 from trimtab.models.local import LocalModel
 from trimtab.models.lora import is_transposed, trained_layers
 from trimtab.models.protocol import Progress
+from trimtab.training.packing import packing
 from trimtab.training.rows import MAX_LENGTH, Fitted
 
 RANK, SCALING = 8, 2
@@ -79,7 +80,7 @@ def arguments(
         "seed": seed,
         "data_seed": seed,
         "use_cpu": model.device == "cpu",
-        "bf16": False,  # the weights are already in the device's format; LoRA stays in float32
+        "bf16": False,  # the weights are already in the device's format; what LoRA learns stays in float32
         "dataloader_pin_memory": False,
         "gradient_checkpointing": False,  # it saves memory, which is not short here, and costs time
         "max_length": MAX_LENGTH,
@@ -109,9 +110,10 @@ def fit(
         quietly(),
         _scoring_what_is_learned(),
         plain_attention(model.network),
+        packing(model.network),
     ):
         trainer = make_trainer(temporary / "scratch")
-        with counted(trainer, progress):
+        with counted(trainer, progress), _in_its_format(trainer.model, model):
             trainer.train()
         write_adapter(trainer.model, temporary, base=public_name(model.name))
         losses = [h["loss"] for h in trainer.state.log_history if "loss" in h]
@@ -140,6 +142,26 @@ def _scoring_what_is_learned() -> Iterator[None]:
         yield
     finally:
         utils._use_triton = before
+
+
+@contextmanager
+def _in_its_format(network: Any, model: LocalModel) -> Iterator[None]:
+    """Let the adapters of a PEFT network compute in the format of a model's weights; what is learned stays in float32.
+
+    In float32 their small products, and turning what goes in and out of them, take a seventh of the time on a processor.
+    """
+    import torch
+    from peft.helpers import disable_input_dtype_casting
+
+    if model.device != "cpu" or model.dtype == torch.float32:
+        yield
+        return
+    # Without the cache: in it would be the weights as they were at the first step.
+    with (
+        torch.autocast(model.device, model.dtype, cache_enabled=False),
+        disable_input_dtype_casting(network),
+    ):
+        yield
 
 
 @contextmanager
