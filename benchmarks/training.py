@@ -2,8 +2,9 @@
 
     python benchmarks/training.py [--pairs 48] [--retain 40]
 
-Each side runs in a process of its own. TRL as it comes attends by the fused kernel, scores prompts and padding where
-Triton is missing, and gives memory back to the system. Losses are printed, to be held against each other.
+Each side runs in a process of its own. TRL as it comes attends by the fused kernel, reads padding, and a prompt once for
+each reply, scores prompts and padding where Triton is missing, computes adapters in float32, and gives memory back to the
+system. Losses are printed, to be held against each other.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def one_side(options: argparse.Namespace) -> None:
     plain: Any = nullcontext
     if options.side != "trimtab":
         local.keep_freed_memory = lambda: False
-        adapter.plain_attention = lambda _: plain()
+        adapter.plain_attention = adapter.packing = lambda _: plain()
+        adapter._in_its_format = lambda *_: plain()
         adapter._scoring_what_is_learned = plain
     model: Any = load_model("embedded")
     made = make_values(Writer(model, None, seed=0), read_charter(), authored=options.pairs, contrast=0)

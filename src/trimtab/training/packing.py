@@ -92,11 +92,14 @@ def packing(network: Any) -> Iterator[None]:
         found.last_hidden_state = _spread(found.last_hidden_state, packed, attention_mask)
         return found
 
+    before = vars(backbone).get("forward")
     backbone.forward = forward
     try:
         yield
     finally:
         del backbone.forward
+        if before:
+            backbone.forward = before
 
 
 class _Lower:
