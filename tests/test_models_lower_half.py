@@ -17,10 +17,10 @@ from trimtab.models.protocol import Question, user
 QUESTIONS = [Question(t, user("Why is it so?")) for t in ("It is.", "Nobody knows.")] + [Question("Alone.")]
 
 
-def adapter(base: Path, folder: Path, layers: list[int]) -> Path:
+def adapter(base: Path, folder: Path, layers: list[int], of: str = "q_proj") -> Path:
     """Write a LoRA adapter of some layers."""
     torch.manual_seed(1)
-    shape = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"], layers_to_transform=layers)
+    shape = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=[of], layers_to_transform=layers)
     network = get_peft_model(AutoModelForCausalLM.from_pretrained(base), shape)
     for name, weight in network.named_parameters():
         if "lora_B" in name:
@@ -79,3 +79,16 @@ def test_what_is_kept_has_an_end(model: Counted, monkeypatch: pytest.MonkeyPatch
     read = model.read
     assert model.scores() == before
     assert model.read == 2 * read
+
+
+def test_what_all_prompts_begin_with_is_read_anew_under_another_adapter(
+    model: Counted, tiny_folder: Path, tmp_path: Path
+) -> None:
+    upper = adapter(tiny_folder, tmp_path / "upper", [1], "v_proj")  # of what is kept of the beginning
+    questions = [Question("It is.", user(q)) for q in ("Why is it so?", "Who says so?")]
+    model.model.loglikelihood(questions)
+    model.model.set_adapters({upper: 1.0})
+    found = [s.total for s in model.model.loglikelihood(questions)]
+    fresh = LocalModel(tiny_folder, name="tiny")
+    fresh.set_adapters({upper: 1.0})
+    assert found == [s.total for s in fresh.loglikelihood(questions)]

@@ -58,12 +58,9 @@ class Learner:
     """A tiny model with an untrained adapter, and how often the layer below it was read."""
 
     def __init__(self, folder: Path) -> None:
-        from peft import get_peft_model
-
         self.model = LocalModel(folder, name="tiny")
         self.read = 0
         self.model.network.model.layers[0].self_attn.register_forward_hook(self._count)
-        self._wrap = get_peft_model
 
     def _count(self, *_: object) -> None:
         self.read += 1
@@ -71,11 +68,13 @@ class Learner:
     @contextmanager
     def learning(self, *, packed: bool) -> Iterator[Any]:
         """Give the network with an adapter that does something, its batches packed or not."""
+        from peft import get_peft_model
+
         with ExitStack() as stack:
             if packed:
                 stack.enter_context(packing(self.model.network))
             torch.manual_seed(3)
-            network = self._wrap(self.model.network, lora_config(self.model)).train()
+            network = get_peft_model(self.model.network, lora_config(self.model)).train()
             for name, weight in network.named_parameters():
                 if "lora_B" in name:
                     torch.nn.init.normal_(weight, std=0.3)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Hashable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trimtab.models.lora import numbered, trained_layers
@@ -44,21 +44,15 @@ class LowerHalf:
             with given(self._layers, self._kept[batch]):
                 yield
         else:
-            found: list[Any] = []
-            hook = self._layers[-1].register_forward_hook(lambda _, __, output: found.append(output))
-            try:
+            with taken(self._layers) as found:
                 yield
-            finally:
-                hook.remove()
-            self._keep(batch, found)
+            self._keep(batch, only_states(found))
 
-    def _keep(self, batch: Hashable, found: list[Any]) -> None:
-        import torch
-
-        if len(found) != 1 or not isinstance(found[0], torch.Tensor):
+    def _keep(self, batch: Hashable, states: torch.Tensor | None) -> None:
+        if states is None:
             self._layers = []
             return
-        self._kept[batch] = found[0]
+        self._kept[batch] = states
         while sum(t.nbytes for t in self._kept.values()) > MOST_BYTES:
             self._kept.popitem(last=False)
 
@@ -73,16 +67,41 @@ def below(network: Any) -> list[Any]:
 
 
 @contextmanager
+def taken(layers: list[Any]) -> Iterator[list[Any]]:
+    """Collect what the last of the layers gives back within."""
+    found: list[Any] = []
+    hook = layers[-1].register_forward_hook(lambda _, __, output: found.append(output))
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+def only_states(found: list[Any]) -> torch.Tensor | None:
+    """Return the states of the one reading that was `taken`; None where it was not one, or gave back more than states."""
+    import torch
+
+    return found[0] if len(found) == 1 and isinstance(found[0], torch.Tensor) else None
+
+
+@contextmanager
 def given(layers: list[Any], states: torch.Tensor) -> Iterator[None]:
     """Let the layers pass on what they get, and the last of them `states`."""
-    before = [vars(layer).get("forward") for layer in layers]
-    for layer in layers:
-        layer.forward = lambda hidden_states, *_, **__: hidden_states
-    layers[-1].forward = lambda *_, **__: states
+    with ExitStack() as stack:
+        for layer in layers[:-1]:
+            stack.enter_context(reading_by(layer, lambda hidden_states, *_, **__: hidden_states))
+        stack.enter_context(reading_by(layers[-1], lambda *_, **__: states))
+        yield
+
+
+@contextmanager
+def reading_by(module: Any, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let a module read by another function within, and then as before, even if that was another function too."""
+    before = vars(module).get("forward")
+    module.forward = forward
     try:
         yield
     finally:
-        for layer, forward in zip(layers, before, strict=True):
-            del layer.forward
-            if forward:
-                layer.forward = forward
+        del module.forward
+        if before:
+            module.forward = before

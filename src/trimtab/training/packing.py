@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from trimtab.models.lower_half import MOST_BYTES, below, given
+from trimtab.models.lower_half import MOST_BYTES, below, given, only_states, reading_by, taken
 from trimtab.models.prefill import caches_plainly
 
 if TYPE_CHECKING:
     import torch
 
 ROOMS = (128, 160, 192, 256)  # tokens of a packed row at most: the cheapest of them is taken
-ATTENTION = 1000  # tokens of a row at which attention takes as long as all else
+ATTENTION = (
+    1000  # tokens of a row at which attention takes as long as all else: reckoned for the embedded model
+)
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,8 @@ def packing(network: Any) -> Iterator[None]:
         found.last_hidden_state = _spread(found.last_hidden_state, packed, attention_mask)
         return found
 
-    before = vars(backbone).get("forward")
-    backbone.forward = forward
-    try:
+    with reading_by(backbone, forward):
         yield
-    finally:
-        del backbone.forward
-        if before:
-            backbone.forward = before
 
 
 class _Lower:
@@ -121,25 +117,19 @@ class _Lower:
             with given(self._layers, _gathered(kept, packed)):
                 yield
         else:
-            found: list[Any] = []
-            hook = self._layers[-1].register_forward_hook(lambda _, __, output: found.append(output))
-            try:
+            with taken(self._layers) as found:
                 yield
-            finally:
-                hook.remove()
-            self._keep(texts, packed, found)
+            self._keep(texts, packed, only_states(found))
 
-    def _keep(self, texts: Sequence[Sequence[int]], packed: Packed, found: list[Any]) -> None:
-        import torch
-
-        if len(found) != 1 or not isinstance(found[0], torch.Tensor):
+    def _keep(self, texts: Sequence[Sequence[int]], packed: Packed, states: torch.Tensor | None) -> None:
+        if states is None:
             self._layers = []
             return
         for text, (row, columns) in zip(texts, packed.places, strict=True):
-            states = found[0][row, columns].detach()
-            if self._bytes + states.nbytes <= MOST_BYTES:
-                self._kept[tuple(text)] = states
-                self._bytes += states.nbytes
+            own = states[row, columns].detach()
+            if tuple(text) not in self._kept and self._bytes + own.nbytes <= MOST_BYTES:
+                self._kept[tuple(text)] = own
+                self._bytes += own.nbytes
 
 
 def _gathered(kept: Sequence[torch.Tensor], packed: Packed) -> torch.Tensor:
@@ -157,9 +147,8 @@ def _laid(packed: Packed, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     width = packed.width
     tokens = torch.tensor([[*row, *[0] * (width - len(row))] for row in packed.rows])
     positions = torch.zeros_like(tokens)
-    sees = (
-        torch.eye(width).bool().repeat(len(tokens), 1, 1)
-    )  # padding sees itself, or it would see nothing at all
+    # Padding sees itself, or it would see nothing at all.
+    sees = torch.eye(width).bool().repeat(len(tokens), 1, 1)
     for row, columns in packed.places:
         at = torch.tensor(columns)
         positions[row, at] = torch.arange(len(at))
