@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -156,6 +157,38 @@ def test_a_finished_generation_is_not_done_again(
     assert (folder / "stages/control/01/replies.jsonl").read_bytes() == before
     assert "alarms, at most 5 % false" in ended.out
     assert "uncontrolled" in ended.out
+
+
+def test_other_real_data_under_the_same_name_is_refused(
+    command: Command, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trimtab.run import drift_summary
+    from trimtab.training import sft
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    real, root = tmp_path / "real.jsonl", tmp_path / "runs"
+    rows = [{"messages": [{"role": "user", "content": f"Question {i}?"},
+                          {"role": "assistant", "content": f"Reply number {i}."}]} for i in range(8)]  # fmt: skip
+    real.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"messages": 3}]))
+    with monkeypatch.context() as patch:
+        patch.setattr(sft, "train_sft", interrupted)
+        stopped = again(command, tiny_folder, root, "--real", real)
+    assert stopped.code == 130
+    assert f"not learned from, of {real}: 1 rows: not a record" in stopped.err
+    real.write_text("".join(json.dumps(row) + "\n" for row in reversed(rows)))
+    refused = again(command, tiny_folder, root, "--real", real)
+    assert (refused.code, "[drift.real-changed]" in refused.err) == (2, True)
+    # A later run that came to its end says that the earlier one was given up.
+    (begun,) = root.iterdir()
+    later = root / begun.name.replace("20", "21", 1)
+    shutil.copytree(begun, later)
+    (later / drift_summary.REPORT).write_text("{}")
+    with monkeypatch.context() as patch:
+        patch.setattr(sft, "train_sft", interrupted)
+        assert again(command, tiny_folder, root, "--real", real).code == 130
+    assert len(list(root.iterdir())) == 3
 
 
 CHARTER = """

@@ -30,7 +30,7 @@ ordinary = 2
 role_pairs = 6
 trait_pairs = 2
 preferences = 3
-texts = 3
+texts = 1
 associations = 2
 reattack_behaviours = 2
 reattack_attempts = 1
@@ -272,6 +272,13 @@ def test_trim_shows_the_trade_off_and_sets_the_operating_point(command: Command,
     command("trim", finished, "--set", "bias=0.5", "--by", "Ana", "--because", "it costs less")
     assert re.search(r"chosen by Ana, \d{4}-[\dT:+-]+: it costs less\n", command("trim", finished).out)
     assert command("ask", finished, "Hello?", "--tokens", 2).code == 0
+
+
+def test_a_run_that_goes_on_keeps_its_strengths(command: Command, finished: Path) -> None:
+    (finished / "report.json").unlink()
+    code, _, err = command("trim", finished, "--set", "bias=0.25")
+    assert (code, "[trim.unfinished]" in err) == (2, True)
+    assert read_system(finished)["strengths"] == {"bias": 0.5}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"by": "Ana"}'])

@@ -203,7 +203,7 @@ def test_it_needs_no_torch(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     told = [json.loads(line) for line in (tmp_path / "out/findings.jsonl").read_text().splitlines()]
-    idle = {f["code"] for f in told if "pip install 'trimtab[embedded]'" in f["text"]}
+    idle = {f["code"] for f in told if "`trimtab doctor`" in f["text"]}
     assert idle == {"content.hazard", *CODES}
 
 

@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.mechanisms.adversarial import records as made_records
-from trimtab.mechanisms.adversarial.cases import attack_cases, hazards, ordinary, ordinary_cases, twin_cases
+from trimtab.mechanisms.adversarial.cases import (
+    attack_cases,
+    hazards,
+    narratives,
+    ordinary,
+    ordinary_cases,
+    twin_cases,
+)
 from trimtab.mechanisms.adversarial.operators import HELD_OUT, PLAIN, families, operators, template, wrap
 from trimtab.mechanisms.adversarial.prompts import learn_prompts
 from trimtab.mechanisms.adversarial.records import cells, make_adversarial
@@ -184,6 +191,16 @@ def test_held_out_wrappings_are_never_learned_from(made: Made) -> None:
     learned += [p for prompts in learn_prompts() for p in prompts]
     assert not [t for t in learned if any(f in t for f in forbidden)]
     assert any(f in c.text for f in forbidden for c in attack_cases("test")), "the test suite has them"
+
+
+def test_no_long_prompt_that_the_guard_learns_from_asks_for_fiction() -> None:
+    """The held-out family is a way of asking: stories of one's own that ask alike would teach it."""
+    assert HELD_OUT == "fiction"
+    fiction = re.compile(
+        r"\b(?:novels?|novellas?|screenplays?|fan fiction|short stor(?:y|ies)|sitcoms?)\b|\b(?:INT|EXT)\. "
+    )
+    assert not [r["cluster"] for r in narratives() if fiction.search(r["harmful"])]
+    assert all(fiction.search(wrap("it", HELD_OUT, v)) for v in range(2)), "the first templates ask for such"
 
 
 def test_learned_requests_are_of_the_learn_split_alone() -> None:

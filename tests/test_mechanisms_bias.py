@@ -148,6 +148,7 @@ def test_the_pairs_with_the_largest_gap_are_taken_half_in_each_direction() -> No
         assert sorted(map(abs, taken)) == sorted(map(abs, mine))[-35:]
     few = worst_pairs(Writes(), cases, 8)
     assert Counter(c.direction for c in few) == {"male": 4, "female": 4}
+    assert Counter(c.direction for c in worst_pairs(Writes(), cases, 9)) == {"female": 5, "male": 4}
     unscored = worst_pairs(Writes(scores=False), cases, 30)
     assert len({c.cluster for c in unscored}) == 30
 

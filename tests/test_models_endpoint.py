@@ -256,6 +256,25 @@ def test_a_cap_ends_a_call_that_is_kept_and_the_next_one_goes_on(server: Script,
     assert len(server.bodies) == 35 + 8
 
 
+@pytest.mark.parametrize("reply", [(500, {}), (200, {"choices": []})])
+def test_a_server_that_fails_most_of_a_batch_ends_a_call_that_is_kept(
+    server: Script, tmp_path: Path, reply: Reply, pauses: list[float]
+) -> None:
+    prompts = [user(f"q{i}") for i in range(40)]
+    server.chat = lambda body, n: reply if int(body["messages"][0]["content"][1:]) > 34 else said("fine")
+    with pytest.raises(ModelError, match=r"5 of 8 requests got no answer.*endpoint\.failing"):
+        Batched(EndpointModel("m"), tmp_path).generate(prompts, max_tokens=5)
+    server.chat = lambda *_: said("fine")
+    answers = Batched(EndpointModel("m"), tmp_path).generate(prompts, max_tokens=5)
+    assert [a.error for a in answers] == [None] * 40
+
+
+def test_a_key_that_is_refused_later_ends_a_call(server: Script, tmp_path: Path) -> None:
+    server.chat = lambda body, n: (401, {}) if body["messages"][0]["content"] == "q9" else said("fine")
+    with pytest.raises(ModelError, match=r"endpoint\.unauthorised"):
+        Batched(EndpointModel("m"), tmp_path).generate([user(f"q{i}") for i in range(10)], max_tokens=5)
+
+
 def test_the_cap_on_cost_is_never_passed_however_many_ask_at_once(server: Script) -> None:
     model = EndpointModel(
         "m", concurrency=8, max_cost_usd=0.001, usd_per_million_input=10, usd_per_million_output=50

@@ -197,6 +197,11 @@ def test_a_very_long_prompt_is_read_by_sentences_at_both_ends_and_whole_between(
     assert pieces("\n".join(lines[: 3 * EDGE])) == lines[: 3 * EDGE]
 
 
+def test_a_line_of_blanks_is_read_in_one_go() -> None:
+    assert decoded(f"Part 1: {' ' * 5000}{'x' * 300}") == []
+    assert decoded(f"Part 1: bake {' ' * 5000}\nPart 2:{' ' * 5000}a loaf") == ["bake a loaf"]
+
+
 @given(st.text())
 def test_any_text_has_views_of_text(prompt: str) -> None:
     assert all(isinstance(v, str) and v for v in [*pieces(prompt), *decoded(prompt)])

@@ -76,6 +76,10 @@ def test_broken(text: str) -> None:
     assert judge(text) == "broken"
 
 
+def test_empty_lines_without_end_are_read_in_one_go() -> None:
+    assert judge("\n" * 100_000 + "1. Bees are small.") == "complied"
+
+
 def test_agreement_sensitivity_and_specificity_by_hand() -> None:
     yes, no = "Boil the egg for eight minutes.", "I can't help with that."
     rows = [(yes, "complied"), (yes, "complied"), (no, "complied"), (no, "refused"), (yes, "broken")]

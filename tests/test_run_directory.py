@@ -90,6 +90,14 @@ def test_a_run_from_before_there_were_waivers_goes_on(tmp_path: Path) -> None:
     assert open_run(tmp_path, RunConfig()).folder == run.folder
 
 
+def test_a_run_that_another_version_began_is_not_gone_on_with(tmp_path: Path) -> None:
+    run = open_run(tmp_path, RunConfig())
+    (run.folder / "run.json").write_text(json.dumps({**run.about, "version": "0.0.9"}))
+    with pytest.raises(ConfigError, match=r"trimtab 0\.0\.9 began it.*run\.version-changed"):
+        open_run(tmp_path, RunConfig())
+    assert open_run(tmp_path, RunConfig(), fresh=True).folder != run.folder
+
+
 def test_a_run_from_another_version_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     run = open_run(tmp_path, RunConfig())
     about = {**run.about, "config": {**run.about["config"], "speed": 3}}
@@ -138,6 +146,15 @@ def test_a_stage_is_done_when_it_says_so(tmp_path: Path) -> None:
     assert stage.done is None
     assert stage.finish(outcomes=3)["outcomes"] == 3
     assert (Stage(stage.folder).done or {})["outcomes"] == 3
+
+
+def test_a_stage_that_was_begun_before_says_so(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "01_before")
+    stage.begin()
+    assert "resumed" not in stage.finish()
+    again = Stage(stage.folder)
+    again.begin()
+    assert again.finish()["resumed"] is True
 
 
 def test_a_damaged_mark_is_named(tmp_path: Path) -> None:

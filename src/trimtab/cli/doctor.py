@@ -35,6 +35,7 @@ def doctor() -> None:
     """
     from trimtab import __version__
     from trimtab.cli.output import say, tell
+    from trimtab.errors import install_line
     from trimtab.models.cache import cache_folder
 
     python = f"Python {platform.python_version()}"
@@ -45,7 +46,7 @@ def doctor() -> None:
         told = ", ".join(f"{p} {v}" for p, v in found.items() if v)
         tell(f"[{'missing' if missing else 'ok'}] {extra}: {told or 'nothing'}")
         if missing:
-            tell(f"    missing {', '.join(missing)}: pip install 'trimtab[{extra}]'")
+            tell(f"    missing {', '.join(missing)}: {install_line(extra)}")
     if find_spec("torch"):
         from trimtab.models.local import pick_device
 

@@ -87,6 +87,8 @@ def _plan(work: Drift) -> None:
     """Say for each arm how many of its real texts it will have seen before: all are used before any is again."""
     from trimtab.cli.output import say
 
+    if work.not_real:
+        say(f"not learned from, of {work.config.real}: {work.not_real}")
     for arm in work.config.arms:
         if n := work.config.real_records(arm):
             turns = range(1, work.config.generations + 1)

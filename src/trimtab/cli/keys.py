@@ -30,7 +30,10 @@ def listed(context: typer.Context) -> None:
 
 @keys.command()
 def new(name: str = typer.Argument(help="Letters, digits, dots, dashes and underscores.")) -> None:
-    """Make a key."""
+    """Make a key.
+
+    Example: `trimtab keys new alice`
+    """
     from trimtab.cli.output import say, tell
     from trimtab.governance.keys import key_path, new_key
 

@@ -26,7 +26,9 @@ OF_GROUPS = ("family", "group")  # what --by-group tells: kinds have one of them
 
 
 def probe(
-    model: str = typer.Option("embedded", "--model", "-m", help="Model name, or the path of a run."),
+    model: str = typer.Option(
+        "embedded", "--model", "-m", help="Model name, or the path of a run or bundle."
+    ),
     suite: list[Path] = typer.Option(
         [], "--suite", "-s", help="Suite file (JSONL, JSON, CSV or Parquet), or a folder of them; repeatable."
     ),

@@ -33,7 +33,9 @@ def screen(
     embeddings: bool = typer.Option(
         False, "--embeddings", help="Compare embeddings with the reference, too; needs torch."
     ),
-    guard: Path | None = typer.Option(None, help="Run or guard folder that reads the requests; needs torch."),
+    guard: Path | None = typer.Option(
+        None, help="Run, bundle or guard folder that reads the requests; needs torch."
+    ),
     engine: str = typer.Option("native", help="Where rows are checked: native, ray or ray://HOST:PORT."),
     exit_zero: bool = typer.Option(False, "--exit-zero", help="Exit with 0 whatever the verdict is."),
     json: bool = typer.Option(

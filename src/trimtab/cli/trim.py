@@ -44,6 +44,7 @@ def trim(
             f"next: trimtab trim {run} --set {name}=0.5" if name else f"next: trimtab compare {run} OTHER_RUN"
         )
         return
+    _check_finished(run)
     write_system(
         run, base=about["base"], base_digest=about["base_digest"], strengths=strengths, guard=about["guard"]
     )
@@ -57,8 +58,23 @@ def trim(
     tell(
         f"set {jsonlib.dumps(strengths)}: another system, to probe, ask and export; its report is out of date, and it cannot be released"
     )
-    tell("to release such strengths, name them alone in trimtab.toml (as [strengths] values = [0.5]) and run")
+    tell(
+        "for a release name them alone in trimtab.toml (as [strengths] values = [0.5]) and run: trim takes them, or none that costs too much"
+    )
     say(f"next: trimtab probe --model {run} --suite YOUR_SUITE.jsonl")
+
+
+def _check_finished(run: Path) -> None:
+    """Raise ConfigError for a run that would go on with other strengths than trim chose."""
+    from trimtab.errors import ConfigError, Problem
+    from trimtab.run.directory import RunDirectory
+
+    if not RunDirectory(run).finished:
+        what, fix = (
+            "is not finished, and what is left of it is about the strengths that it chose",
+            "Let `trimtab run` finish it first.",
+        )
+        raise ConfigError(Problem("trim.unfinished", str(run), what, fix))
 
 
 def _chosen(run: Path, rule: str | None) -> str:

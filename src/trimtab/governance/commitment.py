@@ -13,6 +13,7 @@ from typing import Any
 
 import rfc8785
 
+from trimtab.errors import ConfigError, Problem
 from trimtab.governance.ledger.tree import leaf_hash, root
 from trimtab.records.write import read_jsonl, write_bytes
 
@@ -31,15 +32,19 @@ def salted_root(rows: Iterable[Mapping[str, Any]]) -> str:
 def commit(rows: Sequence[Mapping[str, Any]], opening: Path) -> str:
     """Return the root over the rows; what opens it is written to `opening`, or read where it is there already.
 
-    What is there may say less of each row: a run that an older version began has stated that root.
+    What is there may say less of each row: a run that an older version began has stated that root. Raises ConfigError
+    when it says something else: a root that has been stated stands.
     """
     if opening.exists():
         known = read_jsonl(opening)
         told = [{k: v for k, v in row.items() if k != SALT} for row in known]
-        if len(told) == len(rows) and all(
+        if len(told) != len(rows) or not all(
             t and t.items() <= r.items() for t, r in zip(told, rows, strict=True)
         ):
-            return salted_root(known)
+            what = "the cases are others than those that the run committed to when it began"
+            fix = "Go on with the versions of trimtab and Python that it was begun with, or start anew with --fresh."
+            raise ConfigError(Problem("run.cases-changed", str(opening), what, fix))
+        return salted_root(known)
     salted = [{**row, SALT: secrets.token_hex(32)} for row in rows]
     write_bytes(opening, b"".join(rfc8785.dumps(row) + b"\n" for row in salted), private=True)
     return salted_root(salted)

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.errors import ConfigError, Problem
+from trimtab.errors import ConfigError, Problem, install_line
 from trimtab.governance.keys import PASSPHRASE, config_folder
 from trimtab.governance.ledger.envelope import PAYLOAD_TYPE, STATEMENT, Statement, pae
 from trimtab.governance.verify.files import MODEL_SIGNATURE
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 KIND = "bundle-key"
-HINT = "pip install 'trimtab[sign]'"
+HINT = install_line("sign")
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PREDICATE = "https://model_signing/signature/v1.0"
 SERIALIZATION = {

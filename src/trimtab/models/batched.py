@@ -95,7 +95,7 @@ class Batched:
             source = Recipe(model.name, model.folder.resolve(), model.digest, adapters)
         work = partial(call, source, settings)
         if self.folder is not None and isinstance(model, EndpointModel):
-            work = partial(_within_cap, model, work)
+            work = partial(_answered, model, work)
         found = engine.map_batches(
             [[rows[i] for i in batch] for batch in cut],
             work,
@@ -158,12 +158,19 @@ class Recipe:
         return model
 
 
-def _within_cap(model: EndpointModel, work: engine.Work, number: int, rows: list[Row]) -> list[Row]:
-    """Return what `work` makes of a batch; raises ModelError when the cap left rows of it without an answer."""
+def _answered(model: EndpointModel, work: engine.Work, number: int, rows: list[Row]) -> list[Row]:
+    """Return what `work` makes of a batch; raises ModelError when the cap or a failing server left it without answers.
+
+    A row without an answer is an error of that row. Where most rows have none, it is the server's, and passes.
+    """
     results = work(number, rows)
+    again = "start the same command again: finished batches are not asked again."
     if model.stopped:
-        fix = "Raise the cap and start the same command again: finished batches are not asked again."
-        raise ModelError(Problem("endpoint.cap", model.name, model.stopped, fix))
+        raise ModelError(Problem("endpoint.cap", model.name, model.stopped, f"Raise the cap and {again}"))
+    errors = [e for e in (r.get("error") for r in results) if e]
+    if len(rows) > 1 and 2 * len(errors) > len(rows):
+        what = f"{len(errors)} of {len(rows)} requests got no answer, the first: {errors[0]}"
+        raise ModelError(Problem("endpoint.failing", model.name, what, f"See to the server and {again}"))
     return results
 
 

@@ -46,8 +46,10 @@ def made_whole(target: Path) -> Iterator[Path]:
         _sweep(target)
         temporary, lock = _own_folder(target)
     except OSError as error:
-        fix = "Choose another folder with TRIMTAB_CACHE, or free space."
-        raise InputError(Problem("cache.not-writable", str(target.parent), str(error), fix)) from error
+        cached = target.parent.is_relative_to(cache_folder())
+        code, other = ("cache.not-writable", "TRIMTAB_CACHE") if cached else ("folder.not-writable", "-o")
+        fix = f"Choose another folder with {other}, or free space."
+        raise InputError(Problem(code, str(target.parent), str(error), fix)) from error
     try:
         yield temporary
         _become(temporary, target)

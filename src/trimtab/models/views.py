@@ -15,8 +15,9 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 _SENTENCE = re.compile(r"(?<=[.!?:])[\"')\]]*\s+|\n+")
 _QUOTED = re.compile(r"\"([^\"\n]{3,200})\"|(?<!\w)'((?:[^'\n]|'(?=\w)){3,200})'(?!\w)")
 _LABELLED = re.compile(
-    r"(?i)\b(?:part|piece|chunk|fragment|segment|half|string)\s+\w{1,6}\s*(?::|=|is)\s*([^\n]{3,200}?)"
-    r"(?=\s*(?:\n|$)|[.;,]?\s+(?:part|piece|chunk|fragment|segment|half|string|and|put|join)\b)"
+    # Blanks are taken whole (`++`): shared out in every way, a line of them would take minutes.
+    r"(?i)\b(?:part|piece|chunk|fragment|segment|half|string)\s++\w{1,6}\s*+(?::|=|is)\s*+([^\n]{3,200}?)"
+    r"(?=[^\S\n]*+(?:\n|$)|[.;,]?\s++(?:part|piece|chunk|fragment|segment|half|string|and|put|join)\b)"
 )
 LEAST_WORDS, EDGE, TOGETHER = 4, 16, 3
 

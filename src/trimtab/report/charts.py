@@ -144,7 +144,7 @@ def costs(stages: Sequence[Summary]) -> Chart:
     bars = [(label, number(s["seconds"])) for label, s in zip(labels, stages, strict=True)]
     rows = [
         (
-            one_line(s["stage"]),
+            one_line(s["stage"]) + (", since it was resumed" if s.get("resumed") else ""),
             seconds(s["seconds"]),
             count(s.get("tokens")),
             count(s.get("requests")),

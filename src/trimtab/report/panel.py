@@ -72,6 +72,6 @@ def _figures(summary: Mapping[str, Any]) -> Any:
 def _reattack(again: Mapping[str, Any]) -> str:
     e = again["estimate"]
     return (
-        f"re-attack: {level(e)} of {e['n']} behaviours broken within {again['attempts']} fresh attempts each "
+        f"re-attack: {level(e)} of {e['n']} behaviours answered within {again['attempts']} fresh attempts each "
         f"{interval(e)}"
     )

@@ -54,6 +54,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._started = time.monotonic()
+        self._resumed = False
 
     @property
     def done(self) -> dict[str, Any] | None:
@@ -62,7 +63,8 @@ class Stage:
         return _read(path) if path.exists() else None
 
     def begin(self) -> None:
-        """Start counting the stage's time."""
+        """Start counting the stage's time, anew where it was begun before."""
+        self._resumed = self.folder.is_dir() and any(self.folder.iterdir())
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -82,8 +84,9 @@ class Stage:
         return results
 
     def finish(self, **results: Any) -> dict[str, Any]:
-        """Mark the stage as finished, with its results and seconds."""
-        done = {"seconds": round(time.monotonic() - self._started, 2), **results}
+        """Mark the stage as finished, with its results and seconds: those since it was `resumed`, if it was."""
+        spent = {"seconds": round(time.monotonic() - self._started, 2)}
+        done = {**spent, **({"resumed": True} if self._resumed else {}), **results}
         write_json(self.folder / "done.json", done)
         return done
 
@@ -160,6 +163,12 @@ def unfinished_run(root: Path, config: RunConfig) -> RunDirectory | None:
         fix = "Use the old value, or start anew with --fresh."
         what = "differs from the unfinished run"
         raise ConfigError(Problem("run.config-changed", f"{run.folder}, {field}", what, fix))
+    if (version := run.about.get("version")) != __version__:
+        what, fix = (
+            f"trimtab {version} began it, this is {__version__}",
+            "Go on with that version, or start anew with --fresh.",
+        )
+        raise ConfigError(Problem("run.version-changed", str(run.folder), what, fix))
     return run
 
 

@@ -8,6 +8,7 @@ LoRA adapter, or all weights.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from trimtab.mechanisms.values.records import make_values
 from trimtab.mechanisms.writer import Writer
 from trimtab.models.local import LocalModel
 from trimtab.models.protocol import Messages, Progress
-from trimtab.records.record import Lineage, Message, Record
+from trimtab.records.record import Lineage, Message, Record, digest
 from trimtab.run.config import charter_of
 from trimtab.run.directory import Stage
 from trimtab.run.drift_measures import Sizes, measure_generation, scored_replies, suites
@@ -92,13 +93,19 @@ class Drift:
     @cached_property
     def pool(self) -> list[Record]:
         """The real records, in an order drawn by the seed."""
-        rows = _read_real(Path(self.config.real)) if self.config.real else _built_in(self.time)
+        rows = _read_real(Path(self.config.real))[0] if self.config.real else _built_in(self.time)
         random.Random(self.config.seed).shuffle(rows)
         if len(rows) < self.config.records:
             fix = f"Ask for fewer with --records, or name other real data with --real; {len(rows)} are here."
             what = f"{self.config.records} records are more than there is real data"
             raise ConfigError(Problem("drift.real", "--records", what, fix))
         return rows
+
+    @cached_property
+    def not_real(self) -> str:
+        """Which rows of the file of real data are not learned from, and why; empty where all are, or none was named."""
+        left_out = _read_real(Path(self.config.real))[1] if self.config.real else Counter()
+        return "; ".join(f"{n} rows: {why}" for why, n in left_out.items())
 
     def fresh(self, generation: int) -> list[Record]:
         """Return the real records of a generation (from 1); none is used again before all were."""
@@ -137,11 +144,15 @@ def _built_in(time: str) -> list[Record]:
     return anchor_records(ALL, mechanism=MECHANISM, time=time)
 
 
-def _read_real(path: Path) -> list[Record]:
+def _read_real(path: Path) -> tuple[list[Record], Counter[str]]:
+    """Return the records of a file that can be learned from, and how many rows cannot, by reason."""
     from trimtab.records.read import read_records
     from trimtab.training.sft import why_not
 
-    return [r for r in read_records(path).records if r.kind == "sft" and not why_not(r)]
+    reading = read_records(path)
+    reasons = [why_not(r) if r.kind == "sft" else f"of kind {r.kind}" for r in reading.records]
+    left_out = Counter(["not a record"] * len(reading.rejected) + [why for why in reasons if why])
+    return [r for r, why in zip(reading.records, reasons, strict=True) if not why], left_out
 
 
 def run_drift(drift: Drift) -> None:
@@ -156,21 +167,24 @@ def run_drift(drift: Drift) -> None:
 
 
 def _same_as_begun(drift: Drift) -> None:
-    """Refuse to go on with a run on other weights or another charter under the same name."""
-    begun, found = (
-        drift.stage("start").done or {},
-        {"model": drift.model.digest, "charter": drift.charter.digest},
-    )
+    """Refuse to go on with a run on other weights, another charter or other real data under the same name."""
+    begun, found = drift.stage("start").done or {}, _about_begun(drift)
     about = {
         "model": f"{drift.config.model} has other weights",
         "charter": f"{drift.config.charter} says something else",
+        "real": f"{drift.config.real or 'the documentation of Python'} has other texts",
     }
-    for key, digest in found.items():
-        if begun.get(key, digest) != digest:
+    for key, now in found.items():
+        if begun.get(key, now) != now:
             what = f"{about[key]} than when the unfinished run was started"
             raise ConfigError(
                 Problem(f"drift.{key}-changed", str(drift.folder), what, "Start anew with --fresh.")
             )
+
+
+def _about_begun(drift: Drift) -> dict[str, str]:
+    texts = [[m.content for m in r.messages or ()] for r in drift.pool]
+    return {"model": drift.model.digest, "charter": drift.charter.digest, "real": digest(texts)}
 
 
 def _once(stage: Stage, work: Callable[[Stage], dict[str, Any]]) -> None:
@@ -182,8 +196,7 @@ def _once(stage: Stage, work: Callable[[Stage], dict[str, Any]]) -> None:
 def _start(drift: Drift, stage: Stage) -> dict[str, Any]:
     """Generation 0: measure the bare model, and let it write what generation 1 learns from."""
     drift.model.set_adapters({})
-    about = {"model": drift.model.digest, "charter": drift.charter.digest}
-    return {**about, **_measured(drift, stage, 1, "start", drift.model)}
+    return {**_about_begun(drift), **_measured(drift, stage, 1, "start", drift.model)}
 
 
 def _reinforcement(drift: Drift, stage: Stage) -> dict[str, Any]:

@@ -26,14 +26,15 @@ STARTED, REPORT = "drift.json", "drift_report.json"
 
 
 def open_drift(root: Path, config: DriftConfig, model: LocalModel, bar: Bar, *, fresh: bool = False) -> Drift:
-    """Return the newest unfinished drift run in `root`, or a new one.
+    """Return the newest drift run in `root` where it is unfinished, or a new one.
 
     Raises ConfigError when the unfinished one has another configuration, naming the first key.
     """
     from trimtab.run.directory import _read
 
-    found = [p.parent for p in sorted(root.glob(f"*_drift_*/{STARTED}")) if not (p.parent / REPORT).exists()]
-    if found and not fresh:
+    found = [p.parent for p in sorted(root.glob(f"*_drift_*/{STARTED}"))]
+    # One that is older than a finished one was given up.
+    if found and not fresh and not (found[-1] / REPORT).exists():
         about = _read(found[-1] / STARTED, "config", "started")
         _same(found[-1], about["config"], config.model_dump(mode="json"))
         return Drift(found[-1], config, model, bar, about["started"])

@@ -17,6 +17,7 @@ from trimtab.models.folder import weights_in
 from trimtab.models.load import check_model
 from trimtab.run.config import FRONTIER_TWINS, RunConfig, charter_of, check_charter
 from trimtab.run.directory import check_root
+from trimtab.run.measure import test_suites
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,12 @@ class Plan:
 
     @property
     def warnings(self) -> list[str]:
-        """What would stop the run before its end."""
-        caps, found = self.config.endpoint, []
+        """What would stop the run before its end, and where the plan is not what was asked for."""
+        caps, found = self.config.endpoint, beyond(self.config)
+        if self.memory_gb is None:
+            found.append(
+                f"the time is that of a model of {EMBEDDED / 1e6:.0f} million weights: how many {self.config.model} has shows once it is here"
+            )
         if self.memory_gb and self.machine_gb and self.memory_gb > self.machine_gb:
             found.append(
                 f"about {self.memory_gb} GB of memory is more than the {self.machine_gb:.1f} GB that are here"
@@ -202,6 +207,21 @@ def memory_here(config: RunConfig) -> float | None:
     return min(sizes) / 1e9
 
 
+def beyond(config: RunConfig) -> list[str]:
+    """Return the sizes of the `test` split that are more than there is."""
+    asked = config.sizes.model_dump()
+    there = cases_there(config)
+    return [f"sizes.{name} = {asked[name]}: there are {n}" for name, n in there.items() if n < asked[name]]
+
+
+def cases_there(config: RunConfig) -> dict[str, int]:
+    """Return how many cases of each size that is asked for there are in the `test` split."""
+    suites = {name: len(cases) for name, (_, cases) in test_suites(config.sizes, charter_of(config)).items()}
+    named = {"attacks": "attack", "ordinary": "ordinary", "role_pairs": "pair_roles", "trait_pairs": "pair_traits",
+             "texts": "text", "associations": "association"}  # fmt: skip
+    return {size: suites[suite] for size, suite in named.items()}
+
+
 def _stage(
     config: RunConfig, pace: Pace, name: str, work: str, asked: list[tuple[int, int, int]], *, scored: int = 0,
     learned: int = 0,
@@ -220,7 +240,7 @@ def _stage(
 
 
 def _measure(config: RunConfig, pace: Pace, name: str) -> PlannedStage:
-    s = config.sizes
+    s = config.sizes.model_copy(update=cases_there(config))
     preferences = min(s.preferences, len(preference_cases("test", charter_of(config))))
     asked = [(s.attacks, ATTACK, 40), (2 * s.attacks, TWIN, 32), (s.ordinary, ORDINARY, 32)]
     asked.append((s.associations, SHORT, 20))

@@ -137,7 +137,7 @@ def records(loop: Loop, stage: Stage) -> dict[str, Any]:
 
 
 def screened(loop: Loop, stage: Stage) -> dict[str, Any]:
-    """Screen the records of each mechanism against everything that is measured later."""
+    """Screen the records of each mechanism against the cases of `test`."""
     measured = [c for _, cases in test_suites(loop.config.sizes, loop.charter).values() for c in cases]
     results: dict[str, Any] = {}
     for mechanism in loop.config.mechanisms:
@@ -190,6 +190,7 @@ def _training(
 ) -> tuple[Callable[..., Trained], list[Record], dict[str, Any]]:
     """Return what trains the adapter of a mechanism, all that it learns, and what is told of texts beside its records."""
     from trimtab.training import dpo, equalise
+    from trimtab.training.retention import is_read
     from trimtab.training.sft import train_sft
 
     def real_texts(number: int) -> list[Record]:
@@ -202,11 +203,13 @@ def _training(
     real = real_texts(loop.config.sizes.retained_texts)
     # Refusals too: what teaches a model to answer in one way makes it answer what it refused before.
     requests = _requests(loop) if real else []
-    own, refused = own_answers(requests, model.digest), refusals(requests)
+    kinds = real, own_answers(requests, model.digest), refusals(requests)
+    real, own, refused = ([t for t in texts if is_read(model, t)] for texts in kinds)
+    too_long = sum(map(len, kinds)) - len(real) - len(own) - len(refused)
     bias = mechanism == "bias"
     train: Callable[..., Trained] = equalise.train_equalise if bias else dpo.train_dpo
     loops = equalise.LOOPS if bias else dpo.LOOPS
-    about = {"retention": retention_about(len(real), len(own), len(refused), loops)}
+    about = {"retention": retention_about(len(real), len(own), len(refused), loops) | {"too_long": too_long}}
     return partial(train, texts=[*real, *own, *refused]), kept, about
 
 
@@ -236,7 +239,8 @@ def trim(loop: Loop, stage: Stage) -> dict[str, Any]:
     chosen = {p["mechanism"]: p["strength"] for p in points if p["chosen"]}
     write_system(
         loop.run.folder,
-        base=loop.config.model,
+        # Of a hub model its commit too: the name alone will be another model one day.
+        base=loop.model.name if loop.trained else loop.config.model,
         base_digest=loop.model.digest,
         strengths=chosen,
         guard=bool(trained.get("guard")),

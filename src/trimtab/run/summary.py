@@ -16,7 +16,7 @@ from trimtab.records.record import Record
 from trimtab.records.write import write_json
 from trimtab.run.config import RunConfig
 from trimtab.run.directory import STAGES, RunDirectory
-from trimtab.statistics.estimate import Estimate
+from trimtab.statistics.estimate import Estimate, finite
 
 LIMITS = [
     "Attacks are single-turn, in English, by the listed families at the stated budget; other attackers were not tried.",
@@ -64,15 +64,19 @@ def summarise(run: RunDirectory, config: RunConfig, *, command: str) -> dict[str
         "retention": {m: kept for m in config.mechanisms if (kept := train.get(m, {}).get("retention"))},
         "guard": train.get("guard") or None,
         "judge": judge_summary(before, after, same_model=config.model == "embedded"),
-        "costs": [{"stage": n, "seconds": (run.stage(n).done or {}).get("seconds")} for n in STAGES],
+        "costs": [_cost(n, run.stage(n).done or {}) for n in STAGES],
         "limits": LIMITS
         if config.evidential
         else ["Reduced sizes: this run is no evidence for anything.", *LIMITS],
         "next": f"trimtab ask {run.folder} 'How do I get a wine stain out?'",
         "report": str(run.folder / "report.html"),
     }
-    write_json(run.folder / "report.json", summary)
+    write_json(run.folder / "report.json", finite(summary))
     return summary
+
+
+def _cost(stage: str, done: dict[str, Any]) -> dict[str, Any]:
+    return {"stage": stage, "seconds": done.get("seconds"), "resumed": done.get("resumed", False)}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 CODES = ("fidelity.outside", "fidelity.uncovered", "fidelity.tail", "fidelity.copied")
 HAZARD = "content.hazard"
 _FAR = 0.05
-_INSTALL = "pip install 'trimtab[embedded]'"
+_NEEDS = "which needs torch and the embedder's weights (`trimtab doctor` says how to get them)"
 WHY_NOT = {
-    **dict.fromkeys(CODES, f"not asked for: --embeddings, which needs torch ({_INSTALL})"),
-    HAZARD: f"no guard was named: --guard RUN, which needs torch ({_INSTALL})",
+    **dict.fromkeys(CODES, f"not asked for: --embeddings, {_NEEDS}"),
+    HAZARD: f"no guard was named: --guard RUN, {_NEEDS}",
 }
 
 Embed = Callable[[Sequence[str]], "NDArray[Any]"]

@@ -19,7 +19,7 @@ def ranked(clusters: Iterable[str], salt: str) -> list[str]:
 def split_clusters(
     clusters: Sequence[str], strata: Sequence[str], *, salt: str, shares: Mapping[Split, float] = SHARES
 ) -> dict[str, Split]:
-    """Assign each cluster to a split, in each stratum by the given shares (largest remainder last to `learn`)."""
+    """Assign each cluster to a split, in each stratum by the given shares, rounded; `learn` has the rest."""
     assigned: dict[str, Split] = {}
     for stratum in sorted(set(strata)):
         names = ranked((c for c, s in zip(clusters, strata, strict=True) if s == stratum), salt)

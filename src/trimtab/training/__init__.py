@@ -1,1 +1,1 @@
-"""Fits adapters (TRL and PEFT) and the guard, and trims their strengths."""
+"""Fits adapters (TRL and PEFT) and the guard."""

@@ -27,7 +27,7 @@ def retaining(trainer: Any, model: LocalModel, texts: Sequence[Record], seed: in
     the unlikelihood of loops made of the same texts (`training.loops`). Without a text of which something is read within `LENGTH`
     the trainer is returned as it is.
     """
-    rows = [r for r in (_cut(row(model, t)) for t in texts) if any(label >= 0 for label in r["labels"])]
+    rows = [r for r in (_cut(row(model, t)) for t in texts) if _learned(r)]
     if not rows:
         return trainer
     batches = _batches(rows, model, seed, AT_ONCE)
@@ -70,6 +70,15 @@ def divergence(network: Any, ids: Any, mask: Any, learned: Any) -> Any:
     with torch.no_grad(), network.disable_adapter():
         bare = predictions()
     return ((bare.exp() * (bare - trained)).sum(-1) * share).sum() / len(ids)
+
+
+def is_read(model: LocalModel, text: Record) -> bool:
+    """Return whether `LENGTH` tokens of a text hold any that counts: before a long one's last turn they are used up."""
+    return _learned(_cut(row(model, text)))
+
+
+def _learned(tokens: dict[str, list[int]]) -> bool:
+    return any(label >= 0 for label in tokens["labels"])
 
 
 def _cut(tokens: dict[str, list[int]]) -> dict[str, list[int]]:

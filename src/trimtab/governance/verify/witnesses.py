@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from trimtab.errors import ConfigError, InputError, Problem
+from trimtab.errors import ConfigError, InputError, Problem, install_line
 from trimtab.governance.keys import Trust
 from trimtab.governance.ledger.cosignature import seen_at
 from trimtab.governance.ledger.note import Signed
@@ -53,7 +53,7 @@ def read_timestamp(path: Path, authority: Path, known: Path) -> str:
     try:
         from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
     except ImportError as error:
-        fix = "Install it: pip install 'trimtab[sign]'"
+        fix = f"Install it: {install_line('sign')}"
         raise ConfigError(
             Problem("timestamp.not-installed", str(path), "cannot be read here", fix)
         ) from error

@@ -37,20 +37,27 @@ def hazards() -> tuple[dict[str, Any], ...]:
 
 @cache
 def ordinary() -> tuple[dict[str, Any], ...]:
-    """Return the ordinary requests, each a cluster of its own, with split and number; long ones among them."""
+    """Return the ordinary requests with name, split and number, long ones among them.
+
+    Each is a cluster of its own, but those about passages of one topic are one.
+    """
     rows = list(seed_rows(__package__, "ordinary.jsonl"))
     names = [f"ordinary-{i}" for i in range(len(rows))]
     splits = split_clusters(names, [r["type"] for r in rows], salt="ordinary", shares=ORDINARY_SHARES)
-    made = [{**r, "cluster": n, "split": splits[n]} for r, n in zip(rows, names, strict=True)]
+    made = [{**r, "name": n, "split": splits[n]} for r, n in zip(rows, names, strict=True)]
     more = [
-        {**r, "cluster": f"ordinary-learn-{i}", "split": "learn"}
+        {**r, "name": f"ordinary-learn-{i}", "split": "learn"}
         for i, r in enumerate(seed_rows(__package__, "ordinary_learn.jsonl"))
     ]
-    return tuple({**r, "number": i} for i, r in enumerate([*made, *_about_passages(), *more]))
+    numbered = enumerate([*made, *_about_passages(), *more])
+    return tuple({"cluster": r["name"], **r, "number": i} for i, r in numbered)
 
 
 def narratives() -> tuple[dict[str, Any], ...]:
-    """Return long prompts that hide a harmful request in a story or a role, each with its benign twin; all `learn`."""
+    """Return long prompts that hide a harmful request in a life, an office or a role, each with its benign twin; all `learn`.
+
+    None asks for fiction: that family is held out.
+    """
     return seed_rows(__package__, "narratives_learn.jsonl")
 
 
@@ -61,7 +68,8 @@ def _about_passages() -> list[dict[str, Any]]:
     for i, (first, second) in enumerate(zip(cases[::2], cases[1::2], strict=False)):
         if first.cluster == second.cluster:
             text = PASSAGE_TASKS[i % len(PASSAGE_TASKS)].format(f"{first.body}\n\n{second.body}")
-            found.append({"type": "passage", "prompt": text, "cluster": f"passage-{i}", "split": first.split})
+            about = {"name": f"passage-{i}", "cluster": f"topic-{first.cluster}", "split": first.split}
+            found.append({"type": "passage", "prompt": text, **about})
     return found
 
 
@@ -102,10 +110,10 @@ def ordinary_cases(split: Split, limit: int | None = None) -> list[BenignCase]:
     """Return the ordinary requests of a split; at most `limit`, spread over the types."""
     rows = [r for r in ordinary() if r["split"] == split]
     if limit is not None:
-        rank = {name: i for i, name in enumerate(ranked((r["cluster"] for r in rows), "limit"))}
-        rows = sorted(sorted(rows, key=lambda r: rank[r["cluster"]])[:limit], key=lambda r: int(r["number"]))
+        rank = {name: i for i, name in enumerate(ranked((r["name"] for r in rows), "limit"))}
+        rows = sorted(sorted(rows, key=lambda r: rank[r["name"]])[:limit], key=lambda r: int(r["number"]))
     fields = [
-        {"id": r["cluster"], "suite": "ordinary", "cluster": r["cluster"], "family": r["type"]} for r in rows
+        {"id": r["name"], "suite": "ordinary", "cluster": r["cluster"], "family": r["type"]} for r in rows
     ]
     return [_benign(f, split, r["prompt"]) for f, r in zip(fields, rows, strict=True)]
 

@@ -20,7 +20,7 @@ WRAPPED: Mapping[Split, int] = {"learn": 4, "tune": 2}  # every so many of the o
 def learn_prompts(most: int = ALL) -> tuple[list[str], list[str], list[str], list[str]]:
     """Return harmful requests, some wrapped, the benign twins of both, and other benign prompts, all from `learn`.
 
-    Of requests and of ordinary prompts `most` at most, and a fifth as many stories.
+    Of requests and of ordinary prompts `most` at most, and a fifth as many long ones.
     """
     rows = spread([r for r in hazards() if r["split"] == "learn"], most)
     harmful, twins = [r["harmful"] for r in rows], [r["benign"] for r in rows]

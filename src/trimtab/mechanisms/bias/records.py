@@ -37,7 +37,7 @@ def make_bias(writer: Writer, *, writings: int, pairs: int, traits: int, time: s
 
 
 def worst_pairs(model: Model, cases: Sequence[PairCase], number: int) -> list[PairCase]:
-    """Return the pairs with the largest |gap|, half in each direction; spread over all where nothing can be scored.
+    """Return the pairs with the largest |gap|, as many in each direction; spread over all where nothing can be scored.
 
     Of at most `LOOKED_AT` times as many, spread over all.
     """
@@ -47,8 +47,9 @@ def worst_pairs(model: Model, cases: Sequence[PairCase], number: int) -> list[Pa
     outcomes = PairProbe().measure(model, cases, system="generator")
     ranked = sorted(zip(cases, outcomes, strict=True), key=lambda pair: -abs(pair[1].value or 0.0))
     directions = sorted({c.direction for c in cases})
-    each = number // len(directions)
-    return [c for d in directions for c in [c for c, _ in ranked if c.direction == d][:each]]
+    each, odd = divmod(number, len(directions))
+    ways = [[c for c, _ in ranked if c.direction == d] for d in directions]
+    return [c for i, way in enumerate(ways) for c in way[: each + (i < odd)]]
 
 
 def _from_own_writing(writer: Writer, writings: int, time: str) -> Made:

@@ -50,8 +50,9 @@ def _contrast(  # noqa: PLR0917
     """Make pairs by contrast, in rounds: each asks other prompts of the principles that are short of their number."""
     known = {p.id: p for p in held(charter)}
     plan = planned(number, list(known), round_robin(rows))
-    rows = [*rows, *_own_prompts(writer, charter, rows, plan, rounds)]
-    made, left = Made(), dict(plan)
+    own, dropped = _own_prompts(writer, charter, rows, plan, rounds)
+    rows = [*rows, *own]
+    made, left = Made(dropped=dropped), dict(plan)
     for turn in range(rounds):
         asked = take(round_robin(rows), left)
         if not asked:
@@ -67,16 +68,24 @@ def _contrast(  # noqa: PLR0917
 
 def _own_prompts(
     writer: Writer, charter: Charter, rows: list[Row], plan: Mapping[str, int], rounds: int
-) -> list[Row]:
-    """Let the generator write prompts on principles that no authored prompt is about, as many as may be asked."""
+) -> tuple[list[Row], Counter[str]]:
+    """Let the generator write prompts on principles that no authored prompt is about, as many as may be asked.
+
+    Returns those that can be used, and how many cannot, by reason.
+    """
     bare = [p for p in held(charter) if plan[p.id] and p.id not in {r["principle"] for r in rows}]
     asked = [(p, _ask(p)) for p in bare for _ in range(plan[p.id] * rounds)]
     if not asked:
-        return []
+        return [], Counter()
     answers = writer.write("prompts", [m for _, m in asked], max_tokens=PROMPT_TOKENS, temperature=1.0)
     found = [{"principle": p.id, "prompt": a.text.strip()} for (p, _), a in zip(asked, answers, strict=True)]
     usable = [r for r in found if len(r["prompt"].split()) > 2 and judge(r["prompt"]) == "complied"]
-    return list({r["prompt"].casefold(): r for r in usable}.values())
+    different = {r["prompt"].casefold(): r for r in usable}
+    reasons = {
+        "the prompt that was written is none": len(found) - len(usable),
+        "the prompt was written already": len(usable) - len(different),
+    }
+    return list(different.values()), +Counter(reasons)
 
 
 def _ask(principle: Principle) -> Messages:
