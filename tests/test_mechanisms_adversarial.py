@@ -24,7 +24,7 @@ from trimtab.mechanisms.adversarial.cases import (
 )
 from trimtab.mechanisms.adversarial.operators import HELD_OUT, PLAIN, families, operators, template, wrap
 from trimtab.mechanisms.adversarial.prompts import learn_prompts
-from trimtab.mechanisms.adversarial.records import cells, make_adversarial
+from trimtab.mechanisms.adversarial.records import make_adversarial
 from trimtab.mechanisms.made import Made
 from trimtab.mechanisms.writer import Writer
 from trimtab.models.protocol import Answer, Capabilities, Likelihood, Messages, Question
@@ -213,7 +213,7 @@ def test_learned_requests_are_of_the_learn_split_alone() -> None:
 
 
 def test_records_fill_four_cells_and_the_ordinary_one(made: Made) -> None:
-    counts = cells(made.records)
+    counts = Counter(r.cell for r in made.records)
     assert counts == {
         "plain/harmful": 64, "adversarial/harmful": 32, "plain/benign": 64, "adversarial/benign": 32, "ordinary": 24,
     }  # fmt: skip

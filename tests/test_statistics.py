@@ -10,21 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
-from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
 from statsmodels.stats.proportion import proportion_confint
 
 from trimtab.statistics.estimate import Estimate
 from trimtab.statistics.findings import benjamini_hochberg
-from trimtab.statistics.intervals import mean, product, rate, ratio, upper_bound, wilson, wilson_cases
+from trimtab.statistics.intervals import mean, product, rate, ratio, wilson, wilson_cases
 from trimtab.statistics.judges import rogan_gladen, sensitivity_specificity
 from trimtab.statistics.paired import (
     abs_gap_change,
     gap_reversal,
-    mcnemar,
     paired_difference,
     paired_ratio_change,
 )
-from trimtab.statistics.power import cases_to_decide, n_needed_for_margin
+from trimtab.statistics.power import cases_to_decide
 from trimtab.statistics.shortcuts import auc, bag_of_words_auc, length_auc
 
 
@@ -56,20 +54,6 @@ def test_newcombe_gives_the_published_interval() -> None:
     estimate = paired_difference(before, after, own(21), name="d")
     assert round(estimate.value, 3) == 0.286
     assert (round(estimate.low, 3), round(estimate.high, 3)) == (0.026, 0.507)
-
-
-def test_mcnemar_is_the_exact_test() -> None:
-    before = np.repeat([1, 1, 0, 0], [59, 6, 16, 80])
-    after = np.repeat([1, 0, 1, 0], [59, 6, 16, 80])
-    expected = mcnemar_of_statsmodels([[59, 6], [16, 80]], exact=True).pvalue
-    assert mcnemar(before, after) == pytest.approx(expected)
-    assert mcnemar([1, 0], [1, 0]) == 1.0
-
-
-def test_clopper_pearson_bounds() -> None:
-    assert upper_bound(0, 59) == pytest.approx(1 - 0.05 ** (1 / 59))
-    assert upper_bound(5, 5) == 1.0
-    assert upper_bound(2, 50) == pytest.approx(proportion_confint(2, 50, alpha=0.1, method="beta")[1])
 
 
 def test_the_mean_of_single_cases_is_students_interval() -> None:
@@ -231,9 +215,6 @@ def test_bag_of_words_learns_nothing_from_its_own_cluster() -> None:
 
 
 def test_power() -> None:
-    assert n_needed_for_margin(0, 0.02) == 189
-    assert wilson(0, 189)[1] <= 0.02 < wilson(0, 188)[1]
-    assert n_needed_for_margin(0.1, 0.05, design_effect=2) > n_needed_for_margin(0.1, 0.05)
     change = Estimate("d", 0.0, -0.1, 0.1, 50, 50)
     assert cases_to_decide(change, 0.05) == 200
     assert cases_to_decide(change, 0.0) is None
@@ -255,20 +236,16 @@ def test_power() -> None:
         lambda: mean([math.inf], own(1), name="m"),
         lambda: ratio([1, 2], [0, 0], own(2), name="q"),
         lambda: ratio([1, 2], [1], own(2), name="q"),
-        lambda: upper_bound(3, 2),
-        lambda: upper_bound(0, 0),
         lambda: wilson_cases(Estimate("r", 0.5, 0.5, 0.5, 1, 1)),
         lambda: paired_difference([1, 0], [1], own(2), name="d"),
         lambda: paired_difference([], [], [], name="d"),
         lambda: paired_ratio_change([0, 0], [1, 1], [1, 1], own(2), name="q"),
         lambda: abs_gap_change([1.0, -1.0], [1.0, 1.0], own(2)),
-        lambda: mcnemar([0.5, 1], [1, 1]),
         lambda: sensitivity_specificity([1, 1], [1, 0], own(2)),
         lambda: auc([1, 2], [1, 1]),
         lambda: bag_of_words_auc(["a"], ["b", "c"], own(1)),
         lambda: bag_of_words_auc(["a", "b"], ["b", "c"], ["x", "x"]),
         lambda: benjamini_hochberg([0.1, 1.2]),
-        lambda: n_needed_for_margin(0.5, 0),
     ],
 )
 def test_bad_input_is_refused(call: Callable[[], object]) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from trimtab.engine import check_engine
 from trimtab.errors import ConfigError, Problem, TrimtabError
-from trimtab.mechanisms.values.cases import preference_cases
 from trimtab.models.folder import weights_in
 from trimtab.models.load import check_model
 from trimtab.run.config import FRONTIER_TWINS, RunConfig, charter_of, check_charter
@@ -208,17 +207,19 @@ def memory_here(config: RunConfig) -> float | None:
 
 
 def beyond(config: RunConfig) -> list[str]:
-    """Return the sizes of the `test` split that are more than there is."""
-    asked = config.sizes.model_dump()
+    """Return the sizes of the `test` split that are more than there is; how many preferences, the charter decides."""
+    asked = config.sizes.model_dump(exclude={"preferences"})
     there = cases_there(config)
-    return [f"sizes.{name} = {asked[name]}: there are {n}" for name, n in there.items() if n < asked[name]]
+    return [
+        f"sizes.{name} = {n}: there are {there[name]}" for name, n in asked.items() if there.get(name, n) < n
+    ]
 
 
 def cases_there(config: RunConfig) -> dict[str, int]:
     """Return how many cases of each size that is asked for there are in the `test` split."""
     suites = {name: len(cases) for name, (_, cases) in test_suites(config.sizes, charter_of(config)).items()}
     named = {"attacks": "attack", "ordinary": "ordinary", "role_pairs": "pair_roles", "trait_pairs": "pair_traits",
-             "texts": "text", "associations": "association"}  # fmt: skip
+             "preferences": "preference_charter", "texts": "text", "associations": "association"}  # fmt: skip
     return {size: suites[suite] for size, suite in named.items()}
 
 
@@ -241,15 +242,14 @@ def _stage(
 
 def _measure(config: RunConfig, pace: Pace, name: str) -> PlannedStage:
     s = config.sizes.model_copy(update=cases_there(config))
-    preferences = min(s.preferences, len(preference_cases("test", charter_of(config))))
     asked = [(s.attacks, ATTACK, 40), (2 * s.attacks, TWIN, 32), (s.ordinary, ORDINARY, 32)]
     asked.append((s.associations, SHORT, 20))
     pairs = s.role_pairs + s.trait_pairs
-    scored = 2 * PAIR * pairs + 2 * REPLY * preferences + TEXT * s.texts
+    scored = 2 * PAIR * pairs + 2 * REPLY * s.preferences + TEXT * s.texts
     benign = 2 * s.attacks + s.ordinary
     work = f"{s.attacks} attacks, {benign} benign requests, {s.associations} texts to write"
     if not is_endpoint(config):
-        work += f", {pairs} pairs, {preferences} preferences, {s.texts} texts"
+        work += f", {pairs} pairs, {s.preferences} preferences, {s.texts} texts"
     return _stage(config, pace, name, work, asked, scored=scored)
 
 

@@ -129,12 +129,3 @@ def ratio(
     variance = cluster_variance((top - value * bottom) / bottom.sum(), codes, count)
     margin = t_margin(variance, count, confidence)
     return Estimate(name, value, value - margin, value + margin, top.size, count, unit)
-
-
-def upper_bound(successes: int, n: int, confidence: float = 0.95) -> float:
-    """Return the one-sided upper bound of a share, for independent cases (Clopper and Pearson 1934)."""
-    from scipy.stats import beta
-
-    if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"upper bound: {successes} successes of {n} cases is not possible")
-    return 1.0 if successes == n else float(beta.ppf(confidence, successes + 1, n - successes))

@@ -12,7 +12,6 @@ from trimtab.statistics._clustered import (
     encode,
     numbers,
     same_length,
-    shares,
     t_margin,
 )
 from trimtab.statistics.estimate import Estimate
@@ -209,19 +208,3 @@ def _percentiles(drawn: Floats, value: float, count: int, confidence: float) -> 
     worst = np.where(np.isnan(drawn), np.inf, drawn)
     low, high = (float(q) for q in np.quantile(worst, tails, method="inverted_cdf"))
     return min(low, value), max(high, value)
-
-
-def mcnemar(before: ArrayLike, after: ArrayLike) -> float:
-    """Return the exact two-sided p-value of McNemar's test; 1 when no case changed.
-
-    `before` and `after` are outcomes of 0 or 1 of the same cases, shape (n,), each case its own cluster.
-    Raises `ValueError` on other values and on lengths that differ. McNemar 1947.
-    """
-    from scipy.stats import binomtest
-
-    x, y = shares(before, "before"), shares(after, "after")
-    same_length("McNemar", x, y)
-    if not np.isin(np.concatenate([x, y]), (0, 1)).all():
-        raise ValueError("McNemar: outcomes must be 0 or 1")
-    changed = int((x != y).sum())
-    return float(binomtest(int((y > x).sum()), changed).pvalue) if changed else 1.0

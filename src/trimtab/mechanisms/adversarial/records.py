@@ -121,8 +121,3 @@ def _lineage(writer: Writer, operator: str, wrapping: str, time: str, *, generat
     return Lineage(
         generator=generator, operator=operator, template=wrapping, seed=str(writer.seed), depth=1, time=time
     )
-
-
-def cells(records: list[Record]) -> Counter[str]:
-    """Count records by cell."""
-    return Counter(r.cell for r in records)
