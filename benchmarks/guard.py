@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.mechanisms.adversarial.cases import hazards, narratives, ordinary
-from trimtab.mechanisms.adversarial.prompts import in_wrappings
+from trimtab.mechanisms.adversarial.guard_prompts import in_wrappings
 from trimtab.models import states
 from trimtab.models.guard import Floats, Guard, logits
 from trimtab.models.views import pieces

@@ -15,7 +15,7 @@ from trimtab.governance.release import release
 from trimtab.governance.standalone import verify as script
 from trimtab.governance.verify.verify import verify
 from trimtab.mechanisms.adversarial.cases import ordinary
-from trimtab.mechanisms.adversarial.prompts import about_prompts, learn_prompts, tune_prompts
+from trimtab.mechanisms.adversarial.guard_prompts import about_prompts, learn_prompts, tune_prompts
 from trimtab.models.guard import Guard
 from trimtab.records.record import digest
 from trimtab.records.write import write_json

@@ -22,8 +22,8 @@ from trimtab.mechanisms.adversarial.cases import (
     ordinary_cases,
     twin_cases,
 )
+from trimtab.mechanisms.adversarial.guard_prompts import learn_prompts
 from trimtab.mechanisms.adversarial.operators import HELD_OUT, PLAIN, families, operators, template, wrap
-from trimtab.mechanisms.adversarial.prompts import learn_prompts
 from trimtab.mechanisms.adversarial.records import make_adversarial
 from trimtab.mechanisms.made import Made
 from trimtab.mechanisms.writer import Writer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.mechanisms.adversarial.prompts import learn_prompts
+from trimtab.mechanisms.adversarial.guard_prompts import learn_prompts
 from trimtab.records.record import Record, Source, conversation
 from trimtab.run.config import RunConfig, Sizes
 from trimtab.run.directory import open_run

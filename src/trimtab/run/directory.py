@@ -34,7 +34,7 @@ class RunDirectory:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.about = _read(folder / STARTED, "config", "started")
+        self.about = read_mark(folder / STARTED, "config", "started")
         if not isinstance(self.about["config"], dict):
             raise _damaged(folder / STARTED, "config is not an object")
 
@@ -60,7 +60,7 @@ class Stage:
     def done(self) -> dict[str, Any] | None:
         """What the stage came to; None while it is unfinished."""
         path = self.folder / "done.json"
-        return _read(path) if path.exists() else None
+        return read_mark(path) if path.exists() else None
 
     def begin(self) -> None:
         """Start counting the stage's time, anew where it was begun before."""
@@ -77,7 +77,7 @@ class Stage:
         """Return what `work`, which makes `made`, came to; done once, also when the stage is begun again."""
         path = self.folder / f"{name}.json"
         if path.exists() and made.exists():
-            return _read(path)
+            return read_mark(path)
         path.unlink(missing_ok=True)
         results = work()
         write_json(path, results)
@@ -208,7 +208,7 @@ def _digests(about: dict[str, Any]) -> dict[str, Any]:
     return {"charter": about.get("charter_digest")}
 
 
-def _read(path: Path, *keys: str) -> dict[str, Any]:
+def read_mark(path: Path, *keys: str) -> dict[str, Any]:
     """Return the JSON object in a file of a run; raises InputError when it is not there or not as it was written."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

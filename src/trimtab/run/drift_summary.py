@@ -15,7 +15,7 @@ from trimtab.probes.replies import common_words, running_words, tail_coverage, v
 from trimtab.records.record import digest
 from trimtab.records.write import write_json
 from trimtab.run.adherence import STANCE, stance_figures
-from trimtab.run.directory import Stage
+from trimtab.run.directory import Stage, read_mark
 from trimtab.run.drift import Drift, DriftConfig
 from trimtab.run.drift_measures import scored_replies, values
 from trimtab.run.measure import Bar
@@ -30,12 +30,10 @@ def open_drift(root: Path, config: DriftConfig, model: LocalModel, bar: Bar, *, 
 
     Raises ConfigError when the unfinished one has another configuration, naming the first key.
     """
-    from trimtab.run.directory import _read
-
     found = [p.parent for p in sorted(root.glob(f"*_drift_*/{STARTED}"))]
     # One that is older than a finished one was given up.
     if found and not fresh and not (found[-1] / REPORT).exists():
-        about = _read(found[-1] / STARTED, "config", "started")
+        about = read_mark(found[-1] / STARTED, "config", "started")
         _same(found[-1], about["config"], config.model_dump(mode="json"))
         return Drift(found[-1], config, model, bar, about["started"])
     now = datetime.now(UTC)

@@ -24,7 +24,7 @@ def overlap_with_run(model: str, cases: Sequence[Case]) -> int:
 
 
 def _known(run: RunDirectory) -> set[str]:
-    from trimtab.mechanisms.adversarial.prompts import learn_prompts, tune_prompts
+    from trimtab.mechanisms.adversarial.guard_prompts import learn_prompts, tune_prompts
     from trimtab.run.config import Sizes, kept_charter
     from trimtab.run.measure import tune_suites
     from trimtab.suites.text import python_documentation

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.charter.charter import Charter
 from trimtab.errors import ConfigError, Problem
-from trimtab.mechanisms.adversarial.prompts import about_prompts, learn_prompts, tune_prompts
+from trimtab.mechanisms.adversarial.guard_prompts import about_prompts, learn_prompts, tune_prompts
 from trimtab.mechanisms.adversarial.records import make_adversarial
 from trimtab.mechanisms.bias.records import make_bias
 from trimtab.mechanisms.made import Made
