@@ -39,6 +39,27 @@ def test_blocks_that_were_freed_are_used_again() -> None:
     assert anew - found > 5 * pages  # seven of eight blocks, where pages are small
 
 
+GIVEN_BACK = """
+from trimtab.models.memory import give_back_memory, keep_freed_memory
+def held():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+keep_freed_memory()
+blocks = [b"x" * (1 << 20) for _ in range(256)]
+del blocks[::2]
+before = held()
+give_back_memory()
+print(before - held())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_lies_free_between_blocks_is_given_back() -> None:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+    run = [sys.executable, "-c", GIVEN_BACK]
+    kilobytes = int(subprocess.run(run, env=clean, capture_output=True, text=True, check=True).stdout)
+    assert kilobytes > 100 << 10  # of 128 MB that are free
+
+
 def test_what_the_environment_says_of_memory_stays() -> None:
     everything = {"MALLOC_MMAP_MAX_": "65536", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_TOP_PAD_": "0"}
     told = faults("as it is", **everything)[1]

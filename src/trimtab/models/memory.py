@@ -1,7 +1,8 @@
-"""Keeps memory that a model frees for its next layer, where the C library would give it back to the system each time."""
+"""Keeps memory that a model frees for its next layer, where the C library would give it back each time, and gives it back now and then."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -30,3 +31,13 @@ def keep_freed_memory() -> bool:
     }
     told = [mallopt(*pair) for name, pair in settings.items() if name not in os.environ]
     return all(answer == 1 for answer in told)
+
+
+def give_back_memory() -> None:
+    """Give the pages that lie free in this process back to the system, also those between blocks in use.
+
+    What is kept for the next layer is cut up by what stays: without this, training holds more with every step.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)

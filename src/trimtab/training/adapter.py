@@ -15,11 +15,13 @@ from typing import Any
 from trimtab.models.cache import folder_digest, made_whole, written
 from trimtab.models.local import LocalModel
 from trimtab.models.lora import is_transposed, trained_layers
+from trimtab.models.memory import give_back_memory
 from trimtab.models.protocol import Progress
 from trimtab.training.packing import packing
 from trimtab.training.rows import MAX_LENGTH, Fitted
 
 RANK, SCALING = 8, 2
+GIVEN_BACK = 8  # steps after which memory that lies free is given back to the system
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,10 @@ def counted(trainer: Any, progress: Progress | None) -> Iterator[None]:
             if progress:
                 progress(used - self.told)
             self.told = used
+            if state.global_step % GIVEN_BACK == 0:
+                give_back_memory()
 
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Counter())
     yield
+    give_back_memory()
