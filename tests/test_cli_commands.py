@@ -72,6 +72,10 @@ def test_init_overwrites_only_when_told(command: Command, tmp_path: Path) -> Non
     assert "[init.exists]" in err
     assert path.read_text() == "seed = 1"
     assert command("init", path, "--force").code == 0
+    before = path.read_bytes()
+    code, _, err = command("init", path / "under", "--force")
+    assert (code, "[init.not-written]" in err) == (2, True)
+    assert path.read_bytes() == before
     assert path.read_text() != "seed = 1"
 
 

@@ -224,6 +224,22 @@ def test_pickled_weights_are_refused(copy: Path, pickle: str) -> None:
     assert pickle in problems_of(copy)["model.pickle"]
 
 
+@pytest.mark.parametrize(
+    ("named", "code"),
+    [
+        ("pytorch_model-00001.bin", "model.pickle"),
+        ("../model.safetensors", "model.elsewhere"),
+        ("sub/model.safetensors", "model.elsewhere"),
+    ],
+)
+def test_an_index_may_name_safetensors_of_its_own_folder_alone(copy: Path, named: str, code: str) -> None:
+    index = {"metadata": {}, "weight_map": {"a": "model.safetensors", "b": named}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert named in problems_of(copy)[code]
+    (copy / "model.safetensors.index.json").write_text("[" * 100_000)
+    assert set(problems_of(copy)) == {"model.damaged"}
+
+
 def test_a_pickle_beside_safetensors_of_another_name_is_not_loaded(copy: Path) -> None:
     (copy / "model.safetensors").rename(copy / "other.safetensors")
     (copy / "pytorch_model.bin").write_bytes(b"not even a pickle")

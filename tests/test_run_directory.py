@@ -106,7 +106,9 @@ def test_a_run_from_another_version_with_an_unknown_key_is_refused(tmp_path: Pat
         open_run(tmp_path, RunConfig())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"config": 3}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, "[]", "{}", '{"config": 3}', '{"config": {}, "started": 1}']
+)
 def test_a_damaged_run_is_named(tmp_path: Path, text: str) -> None:
     run = open_run(tmp_path, RunConfig())
     (run.folder / "run.json").write_text(text)

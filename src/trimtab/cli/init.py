@@ -18,17 +18,15 @@ def init(
     """
     from trimtab.cli.output import tell
     from trimtab.errors import InputError, Problem
+    from trimtab.records.write import write_bytes
 
-    text = files("trimtab.cli").joinpath("trimtab.toml").read_bytes()
-    try:
-        with path.open("wb" if force else "xb") as file:
-            file.write(text)
-    except FileExistsError as error:
-        fix = "Use --force to overwrite it."
-        raise InputError(Problem("init.exists", str(path), "is there already", fix)) from error
-    except OSError as error:
-        fix = "Choose a path that can be written to."
+    if path.exists() and not force:
         raise InputError(
-            Problem("init.not-written", str(path), f"cannot be written ({error.strerror})", fix)
-        ) from error
+            Problem("init.exists", str(path), "is there already", "Use --force to overwrite it.")
+        )
+    try:
+        write_bytes(path, files("trimtab.cli").joinpath("trimtab.toml").read_bytes())
+    except InputError as error:
+        fix = "Choose a path that can be written to."
+        raise InputError(Problem("init.not-written", str(path), error.problems[0].message, fix)) from error
     tell(f"wrote {path}\nnext: trimtab run --config {path} --dry-run")

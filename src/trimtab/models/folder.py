@@ -13,6 +13,7 @@ from trimtab.errors import ModelError, Problem
 from trimtab.models.cache import file_digest
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.joblib")
+INDEX = "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 # What decides the answers; a README or another format of the same weights does not.
 IDENTITY = (
@@ -47,7 +48,9 @@ def _weights(folder: Path) -> Iterator[Problem]:
         # transformers would apply it, from a pickle too, and from a base model that it names on the hub
         fix = "Name the base model, or merge the adapter into it and save that."
         yield Problem("model.adapter", name, "has an adapter in it (adapter_config.json)", fix)
-    elif any((folder / f).exists() for f in ("model.safetensors", "model.safetensors.index.json")):
+    elif (folder / INDEX).exists():
+        yield from _shards(folder / INDEX)
+    elif (folder / "model.safetensors").exists():
         return
     elif pickles:
         fix = "Convert it to safetensors; pickles can run code and are never loaded."
@@ -55,6 +58,22 @@ def _weights(folder: Path) -> Iterator[Problem]:
     else:
         fix = "Save the weights there: model.save_pretrained(folder)."
         yield Problem("model.no-weights", name, "no model.safetensors and no index of its parts", fix)
+
+
+def _shards(index: Path) -> Iterator[Problem]:
+    """Yield what is wrong with the files that an index names: a pickle would be loaded, and files elsewhere have no digest here."""
+    try:
+        named = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        yield Problem("model.damaged", str(index), f"cannot be read ({error})", "Take the file again.")
+        return
+    for name in sorted(named):
+        if not name.endswith(".safetensors"):
+            fix = "Convert it to safetensors; pickles can run code and are never loaded."
+            yield Problem("model.pickle", str(index), f"names weights that are no safetensors ({name})", fix)
+        elif Path(name).name != name:
+            fix = "Put all weights into the model's folder."
+            yield Problem("model.elsewhere", str(index), f"names weights in another folder ({name})", fix)
 
 
 def weights_in(folder: Path) -> int | None:
@@ -82,7 +101,7 @@ def _config(folder: Path) -> Iterator[Problem]:
         fix = "Save the configuration there: model.save_pretrained(folder)."
         yield Problem("model.no-config", str(folder), "no config.json", fix)
         return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         yield Problem("model.damaged", str(path), f"cannot be read ({error})", "Take the file again.")
         return
     if not isinstance(config, dict):

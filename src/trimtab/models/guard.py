@@ -146,7 +146,7 @@ def load_guard(folder: Path, embedder_folder: Path | None = None) -> Guard:
         if ENCODER in about and about[ENCODER] != encoder_digest(folder):
             raise ValueError(f"{ENCODER}/ is not the one that it was fitted with, or is missing")
         guard = Guard(layers, float(head["threshold"]), about, embedder_folder, second=second)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         fix = "Take the whole guard folder from the run or bundle again, encoder/ too."
         raise ModelError(Problem("guard.damaged", str(folder), f"cannot be read ({error})", fix)) from error
     guard.encoder = folder / ENCODER if (folder / ENCODER).exists() else None

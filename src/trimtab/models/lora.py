@@ -158,7 +158,15 @@ def read_lora(folder: Path) -> dict[str, Delta]:
             f"{stem.removeprefix(_PREFIX)}.weight": Delta(tensors[key], tensors[stem + _B], scaling)
             for stem, key in pairs.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        SafetensorError,
+    ) as error:
         fix = f"Take the adapter from its run or bundle again; it is two files, {CONFIG} and {WEIGHTS}."
         raise ModelError(Problem("adapter.damaged", str(folder), f"cannot be read ({error})", fix)) from error
     if problems := [*_not_used(folder, config, tensors), *_damaged(folder, config, deltas)]:

@@ -190,6 +190,12 @@ def read_config(path: Path | None, *, quick: bool = False, **changes: Any) -> Ru
 def _beside(path: Path | None, table: dict[str, Any]) -> None:
     """Find the files that a configuration names: beside it."""
     folder = (path or Path()).parent
+    for key in ("gates", "roles", "charter"):
+        if "\0" in str(table.get(key)):
+            where = f"{path}, {key}" if path else key
+            raise ConfigError(
+                Problem("config.bad-path", where, "a path has no NUL character", "Name a file.")
+            )
     if isinstance(table.get("gates"), str):
         table["gates"] = read_gates(folder / table["gates"])
     if isinstance(table.get("roles"), str):

@@ -37,6 +37,8 @@ class RunDirectory:
         self.about = read_mark(folder / STARTED, "config", "started")
         if not isinstance(self.about["config"], dict):
             raise _damaged(folder / STARTED, "config is not an object")
+        if not isinstance(self.about["started"], str):
+            raise _damaged(folder / STARTED, "started is not a time")
 
     def stage(self, name: str) -> Stage:
         """Return a stage of the run."""
@@ -215,7 +217,7 @@ def read_mark(path: Path, *keys: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         fix = "Name the directory of a run, such as runs/20260131T120000Z_loop_1a2b3c."
         raise InputError(Problem("run.missing", str(path), "no such file", fix)) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, f"cannot be read ({error})") from error
     if not isinstance(found, dict) or (missing := [key for key in keys if key not in found]):
         raise _damaged(path, f"{missing[0]} is missing" if isinstance(found, dict) else "is not an object")
