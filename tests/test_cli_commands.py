@@ -107,6 +107,7 @@ def test_doctor_looks_at_every_part_that_the_package_names() -> None:
     import tomllib
 
     from trimtab.cli.doctor import EXTRAS, parts
+    from trimtab.errors import WEIGHTS
 
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
     names = {
@@ -115,6 +116,8 @@ def test_doctor_looks_at_every_part_that_the_package_names() -> None:
     }
     assert {extra: set(found) for extra, found in parts().items()} == {e: names[e] for e in EXTRAS}
     assert set(names) - set(EXTRAS) == {"dev"}
+    # Installed without what they declare, by the line that is told, at the versions of the extra.
+    assert set(WEIGHTS) | {"trimtab[local]"} == set(project["optional-dependencies"]["embedded"])
 
 
 def test_text_from_data_does_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

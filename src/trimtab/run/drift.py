@@ -93,7 +93,7 @@ class Drift:
     @cached_property
     def pool(self) -> list[Record]:
         """The real records, in an order drawn by the seed."""
-        rows = _read_real(Path(self.config.real))[0] if self.config.real else _built_in(self.time)
+        rows = list(self._found[0])
         random.Random(self.config.seed).shuffle(rows)
         if len(rows) < self.config.records:
             fix = f"Ask for fewer with --records, or name other real data with --real; {len(rows)} are here."
@@ -104,8 +104,11 @@ class Drift:
     @cached_property
     def not_real(self) -> str:
         """Which rows of the file of real data are not learned from, and why; empty where all are, or none was named."""
-        left_out = _read_real(Path(self.config.real))[1] if self.config.real else Counter()
-        return "; ".join(f"{n} rows: {why}" for why, n in left_out.items())
+        return "; ".join(f"{n} rows: {why}" for why, n in self._found[1].items())
+
+    @cached_property
+    def _found(self) -> tuple[list[Record], Counter[str]]:
+        return _read_real(Path(self.config.real)) if self.config.real else (_built_in(self.time), Counter())
 
     def fresh(self, generation: int) -> list[Record]:
         """Return the real records of a generation (from 1); none is used again before all were."""
